@@ -1,0 +1,104 @@
+"""What a device model is, whoever serves it: the sim backend, or a vfio-user server.
+
+A model lives behind a :class:`ModelHost`.  It does not know how it is served.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from pymmio.handle import IrqKind
+
+__all__ = ["BarSpec", "DeviceModel", "ModelHost"]
+
+
+@dataclass(frozen=True, slots=True)
+class BarSpec:
+    """A BAR of a model: size a power of two; ``is_64bit`` takes the next BAR's slot too.
+
+    ``ram`` marks a BAR that is plain memory (a memfd of the host's): the model sees no
+    single accesses there and reaches it with ``ModelHost.bar_memory``.
+    """
+
+    index: int
+    size: int
+    is_64bit: bool = True
+    prefetchable: bool = False
+    ram: bool = False
+
+
+class ModelHost(Protocol):
+    """What a model may ask of whoever serves it."""
+
+    def dma_read(self, iova: int, size: int) -> bytes:
+        """Read the driver's memory.  Raises IommuFault where nothing is mapped."""
+        ...
+
+    def dma_write(self, iova: int, data: bytes | bytearray | memoryview) -> None:
+        """Write the driver's memory, all or nothing.  Raises IommuFault likewise."""
+        ...
+
+    def raise_irq(self, kind: IrqKind, vector: int = 0) -> None:
+        """Signal MSI, MSI-X or (for INTx: assert) an interrupt."""
+        ...
+
+    def lower_intx(self) -> None:
+        """Deassert INTx."""
+        ...
+
+    def bar_memory(self, index: int) -> memoryview:
+        """Return the memory behind a BAR that was declared with ``ram=True``."""
+        ...
+
+
+class DeviceModel(abc.ABC):
+    """A PCI device in Python.
+
+    Subclasses set the identity below, are made with ``Model(**options)`` from the query
+    part of a URI (strings), and are found through the entry point group
+    ``pymmio.models``.  All calls come from one thread at a time (the server holds a lock).
+    Values are numbers as the little-endian bytes on the bus say.
+    """
+
+    vendor_id: int
+    device_id: int
+    subsystem_vendor_id: int = 0
+    subsystem_id: int = 0
+    revision_id: int = 0
+    class_code: int  #: 24 bits: base class, subclass, programming interface
+    bars: Sequence[BarSpec] = ()
+    msix_vectors: int = 0  #: table and PBA are put into ``msix_bar`` by the server
+    msix_bar: int | None = None
+    msix_offset: int = 0  #: where the table starts in that BAR; the PBA follows it
+    msi_vectors: int = 0
+    has_intx: bool = False
+    is_pcie: bool = True
+
+    host: ModelHost
+
+    def attach(self, host: ModelHost) -> None:
+        """Called once, before any other call."""
+        self.host = host
+
+    @abc.abstractmethod
+    def bar_read(self, bar: int, offset: int, width: int) -> int:
+        """Serve one aligned or unaligned read of 1, 2, 4 or 8 bytes inside the BAR."""
+
+    @abc.abstractmethod
+    def bar_write(self, bar: int, offset: int, width: int, value: int) -> None:
+        """Serve one write."""
+
+    @abc.abstractmethod
+    def reset(self) -> None:
+        """Function-level reset: back to the state after power-on; storage is kept."""
+
+    def close(self) -> None:
+        """Release files and memory."""
+        return None
+
+    def describe(self) -> Mapping[str, str]:
+        """Return facts for people, such as size and backing file."""
+        return {}

@@ -1,0 +1,209 @@
+"""The whole exception tree of pymmio.
+
+Every exception says what was asked, what was seen and, as ``hint``, what to do
+next.  All of them derive from :class:`PymmioError`; each one also derives from
+the Python exception that callers without knowledge of pymmio would expect.
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "AccessError",
+    "AccessFault",
+    "AccessorsMissing",
+    "BudgetExceeded",
+    "BufferBusy",
+    "Closed",
+    "DeclarationError",
+    "DeviceBusy",
+    "DeviceGone",
+    "DeviceNotFound",
+    "DeviceTimeout",
+    "DmaError",
+    "ForkedObject",
+    "IommuFault",
+    "IovaExhausted",
+    "MappingLimit",
+    "Misaligned",
+    "OutOfBounds",
+    "PermissionRefused",
+    "PolicyRefused",
+    "ProtocolError",
+    "PymmioError",
+    "ReadOnly",
+    "RegisterError",
+    "UnsafeUpdate",
+    "Unsupported",
+    "UriError",
+    "ValueOutOfRange",
+    "WidthRefused",
+    "WriteOnly",
+]
+
+
+class PymmioError(Exception):
+    """Root of all exceptions of pymmio.
+
+    ``hint`` is the next step for the person who reads the message, or None.
+    """
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return f"{self.message}. {self.hint}" if self.hint else self.message
+
+
+class UriError(PymmioError, ValueError):
+    """A device URI that cannot be understood."""
+
+
+class DeviceNotFound(PymmioError, LookupError):
+    """No such device, model or backend."""
+
+
+class DeviceBusy(PymmioError, OSError):
+    """Somebody else holds the device (a kernel driver, another process)."""
+
+
+class PermissionRefused(PymmioError, PermissionError):
+    """The operating system refuses; the hint says which permission is missing."""
+
+
+class PolicyRefused(PermissionRefused):
+    """The authorisation policy of this program does not allow the device."""
+
+
+class Unsupported(PymmioError, OSError):
+    """The device, backend, kernel or architecture does not offer what was asked."""
+
+
+class AccessorsMissing(Unsupported):
+    """This architecture has no accessors for PCI memory in this version."""
+
+
+class Closed(PymmioError, ValueError):
+    """The object was closed; open it again."""
+
+
+class ForkedObject(Closed):
+    """The object belongs to the parent process; open the device again after fork."""
+
+
+class DeviceTimeout(PymmioError, TimeoutError):
+    """The device did not do in time what was waited for."""
+
+
+class DeviceGone(PymmioError, OSError):
+    """The device does not answer any more (all-ones, unplugged, server died)."""
+
+
+class ProtocolError(PymmioError):
+    """The device, or the other end of a connection, said something that it must not."""
+
+
+# --- single accesses -------------------------------------------------------------------
+
+
+class AccessError(PymmioError):
+    """A single access to a region that was not made, or failed.
+
+    ``region`` is the region's name, ``offset`` and ``width`` are in bytes,
+    ``is_write`` tells the direction and ``value`` what should have been written.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        region: str = "",
+        offset: int = 0,
+        width: int = 0,
+        is_write: bool = False,
+        value: int | None = None,
+        hint: str | None = None,
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.region = region
+        self.offset = offset
+        self.width = width
+        self.is_write = is_write
+        self.value = value
+
+
+class OutOfBounds(AccessError, IndexError):
+    """The access does not lie inside the region."""
+
+
+class Misaligned(AccessError, ValueError):
+    """The offset is not a multiple of what the region's AccessRule asks for."""
+
+
+class WidthRefused(AccessError, ValueError):
+    """The region's AccessRule does not allow accesses of this width."""
+
+
+class ValueOutOfRange(AccessError, ValueError):
+    """The value does not fit the width of the access."""
+
+
+class ReadOnly(AccessError, PermissionError):
+    """A write to something that can only be read."""
+
+
+class WriteOnly(AccessError, PermissionError):
+    """A read of something that can only be written."""
+
+
+class AccessFault(AccessError, OSError):
+    """The access was made and the machine reported a fault (SIGBUS, SIGSEGV, cc, errno).
+
+    ``cause_code`` keeps what the machine said: the signal number, the condition
+    code or the errno.  On PCI a store that raised nothing has not thereby arrived.
+    """
+
+    cause_code: int = 0
+
+
+# --- registers -------------------------------------------------------------------------
+
+
+class DeclarationError(PymmioError, TypeError):
+    """A register, field or structure that is declared wrongly."""
+
+
+class RegisterError(PymmioError, ValueError):
+    """A register operation that makes no sense, such as a value wider than its field."""
+
+
+class UnsafeUpdate(RegisterError):
+    """A read-modify-write that would lose or trigger something (W1C, read side effects)."""
+
+
+# --- DMA memory ------------------------------------------------------------------------
+
+
+class DmaError(PymmioError, OSError):
+    """Memory could not be made reachable for the device, or taken away from it."""
+
+
+class IovaExhausted(DmaError):
+    """No free range of I/O virtual addresses of the asked size and alignment."""
+
+
+class MappingLimit(DmaError):
+    """The IOMMU interface allows no more mappings."""
+
+
+class IommuFault(DmaError):
+    """A device access outside what was mapped for it."""
+
+
+class BudgetExceeded(PymmioError, MemoryError):
+    """More memory than the machine, the memlock limit or the budget allows."""
+
+
+class BufferBusy(PymmioError, BufferError):
+    """The memory cannot be released: the device or an exported view still uses it."""

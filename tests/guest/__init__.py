@@ -1,0 +1,1 @@
+"""Run test cases against real vfio-pci inside an emulated machine (see README.md)."""

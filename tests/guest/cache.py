@@ -1,0 +1,69 @@
+"""Keep what is expensive to make, once per user, safe against parallel makers."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import select
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+def cache_root() -> Path:
+    """Return the folder that holds kernels and logs; it may not exist yet."""
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "pymmio" / "guest"
+
+
+@contextmanager
+def locked(name: str, timeout_s: float) -> Iterator[None]:
+    """Hold the lock ``name``; the kernel drops it when the holder dies.
+
+    Raises TimeoutError when somebody else holds it for longer than ``timeout_s``.
+    """
+    root = cache_root()
+    root.mkdir(parents=True, exist_ok=True)
+    path = root / f"{name}.lock"
+    deadline = time.monotonic() + timeout_s
+    with path.open("a") as lock:
+        while True:
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(
+                        f"{path} was held by another process for {timeout_s:.0f} s"
+                    ) from None
+                select.select([], [], [], 0.2)
+        yield
+
+
+@contextmanager
+def work_folder(prefix: str) -> Iterator[Path]:
+    """Yield a fresh folder inside the cache, so that a rename out of it is atomic; then delete it.
+
+    Call with the lock held: folders that killed makers left behind are removed first.
+    """
+    root = cache_root()
+    root.mkdir(parents=True, exist_ok=True)
+    for left_behind in root.glob(f".{prefix}-*"):
+        shutil.rmtree(left_behind, ignore_errors=True)
+    folder = Path(tempfile.mkdtemp(prefix=f".{prefix}-", dir=root))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def publish(folder: Path, name: str) -> Path:
+    """Rename ``folder`` to ``name`` in the cache; an older one of that name is replaced."""
+    target = cache_root() / name
+    if target.exists():
+        shutil.rmtree(target)
+    folder.rename(target)
+    return target
