@@ -7,6 +7,7 @@ there changes under the program's feet.
 from __future__ import annotations
 
 from pymmio.errors import DeviceGone, ProtocolError, UnsafeUpdate
+from pymmio.pci.bars import BAR_COUNTS, Bar, decode_bars, read_bar_dwords, size_bars
 from pymmio.pci.header import (
     CONFIG_SIZES,
     Command,
@@ -195,6 +196,30 @@ class ConfigSpace:
     def clear_status(self, bits: Status | int) -> None:
         """Clear error bits of STATUS by writing 1 to exactly these."""
         self.write16(Offset.STATUS, int(bits))
+
+    # --- BARs ----------------------------------------------------------------------
+
+    def bars(self) -> tuple[Bar, ...]:
+        """Decode the BARs as they stand, without their sizes; nothing is written.
+
+        BARs that read as 0 are left out (see ``decode_bars``).  Raises ProtocolError.
+        """
+        return decode_bars(read_bar_dwords(self, self._bar_count()))
+
+    def size_bars(self) -> tuple[Bar, ...]:
+        """Decode the BARs with their sizes.
+
+        Writes to them, with decoding switched off meanwhile (see ``bars.size_bars``): not
+        while anybody accesses them.  Raises DeviceGone and ProtocolError.
+        """
+        self.check_present()
+        return size_bars(self, self._bar_count())
+
+    def _bar_count(self) -> int:
+        layout = self.header_layout
+        if layout not in BAR_COUNTS:
+            raise ProtocolError(f"header layout {layout:#x} is none that PCI knows")
+        return BAR_COUNTS[HeaderLayout(layout)]
 
     # --- dump ----------------------------------------------------------------------
 
