@@ -1,0 +1,78 @@
+"""Declare cases: plain functions that run inside a guest.
+
+Imported on both sides, so it imports nothing that is slow to load in an emulated machine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TypeVar
+
+ATTRIBUTE = "__guest_case__"
+PREFIX = "case_"
+
+Function = TypeVar("Function", bound=Callable[..., None])
+
+
+class Skip(Exception):
+    """Raise it in a case that cannot run here; the message names what is missing."""
+
+
+@dataclass(frozen=True)
+class CaseOptions:
+    """How a case wants to run.
+
+    ``guests`` are names from tests.guest.guests; the case runs once in each. With ``params`` the
+    function takes one argument and runs once for each value.
+    """
+
+    timeout_s: float = 30.0
+    guests: tuple[str, ...] = ("default",)
+    params: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class CaseCall:
+    """One call of one case function in a guest, as it travels to the agent."""
+
+    module: str
+    function: str
+    param: str | None = None
+    timeout_s: float = CaseOptions.timeout_s
+
+    @property
+    def id(self) -> str:
+        """Return the name under which results are reported."""
+        suffix = "" if self.param is None else f"[{self.param}]"
+        return f"{self.module}:{self.function}{suffix}"
+
+
+def case(
+    *,
+    timeout_s: float = CaseOptions.timeout_s,
+    guest: str | tuple[str, ...] = CaseOptions.guests,
+    params: tuple[str, ...] = (),
+) -> Callable[[Function], Function]:
+    """Set the options of a case; a ``case_*`` function without it runs with the defaults."""
+    guests = (guest,) if isinstance(guest, str) else guest
+    options = CaseOptions(timeout_s, guests, params)
+
+    def decorate(function: Function) -> Function:
+        setattr(function, ATTRIBUTE, options)
+        return function
+
+    return decorate
+
+
+def options_of(function: Callable[..., None]) -> CaseOptions:
+    """Return the options that ``case`` set, the defaults without it."""
+    options = getattr(function, ATTRIBUTE, None)
+    return options if isinstance(options, CaseOptions) else CaseOptions()
+
+
+def call_of(function: Callable[..., None], param: str | None = None) -> CaseCall:
+    """Return the call of ``function``, which must stand at the top level of its module."""
+    return CaseCall(
+        function.__module__, function.__qualname__, param, options_of(function).timeout_s
+    )

@@ -1,0 +1,186 @@
+"""Turn guest cases into pytest items: one boot for all selected cases of a guest."""
+
+from __future__ import annotations
+
+import importlib
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+
+from tests.guest.case import PREFIX, CaseCall, call_of, options_of
+from tests.guest.guest import Guest, GuestFailure, Run, run
+from tests.guest.guests import GUESTS
+from tests.guest.needs import reason_not_ready
+from tests.guest.result import Result
+
+PROJECT = Path(__file__).resolve().parents[2]
+
+
+class CaseFailed(Exception):
+    """A case failed in its guest; the message is what the user reads."""
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Register the marker and the place where boots are remembered."""
+    config.addinivalue_line("markers", "guest: runs inside an emulated machine")
+    config.stash[_BOOTS] = {}
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    """Collect ``case_*.py``."""
+    if file_path.suffix == ".py" and file_path.name.startswith(PREFIX):
+        file: CaseFile = CaseFile.from_parent(parent, path=file_path)
+        return file
+    return None
+
+
+def require_guest(guest: Guest) -> None:
+    """Skip with the reason where ``guest`` cannot be started; under CI=true that is a failure."""
+    reason = reason_not_ready(guest.arch)
+    if reason is None:
+        return
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{reason} (under CI=true this is a failure)", pytrace=False)
+    pytest.skip(reason)
+
+
+class CaseFile(pytest.File):
+    """A file of cases; its functions become items in the order of the file."""
+
+    def collect(self) -> Iterator[CaseItem]:
+        """Yield an item for each case, guest and parameter."""
+        name = ".".join(self.path.relative_to(PROJECT).with_suffix("").parts)
+        module = importlib.import_module(name)
+        for key, function in vars(module).items():
+            if key.startswith(PREFIX) and callable(function) and function.__module__ == name:
+                yield from self._items(key, function)
+
+    def _items(self, key: str, function: Callable[..., None]) -> Iterator[CaseItem]:
+        options = options_of(function)
+        for guest in options.guests:
+            if guest not in GUESTS:
+                raise self.CollectError(f"{key}: no guest {guest!r} in tests/guest/guests.py")
+            for param in options.params or (None,):
+                labels = [guest] * (len(options.guests) > 1) + [param] * (param is not None)
+                suffix = f"[{'-'.join(map(str, labels))}]" if labels else ""
+                item: CaseItem = CaseItem.from_parent(
+                    self, name=key + suffix, call=call_of(function, param), guest=GUESTS[guest]
+                )
+                yield item
+
+
+class CaseItem(pytest.Item):
+    """One call of a case in one guest."""
+
+    def __init__(self, *, call: CaseCall, guest: Guest, **kwargs: object) -> None:
+        super().__init__(**kwargs)  # type: ignore[arg-type]
+        self.call = call
+        self.guest = guest
+        self.add_marker(pytest.mark.guest)
+
+    def runtest(self) -> None:
+        """Boot the guest unless that is done, then report what it said about this case."""
+        require_guest(self.guest)
+        boot = _boot_of(self)
+        result = boot.result(self.call)
+        if result is None:
+            assert boot.failure is not None
+            raise CaseFailed(_explain_missing(self.call, boot.failure))
+        self.user_properties.append(("guest_seconds", result.seconds))
+        if result.output:
+            self.add_report_section("call", "guest output", result.output)
+        if result.outcome == "skipped":
+            pytest.skip(result.detail)
+        if result.outcome == "failed":
+            raise CaseFailed(result.detail)
+
+    def repr_failure(  # type: ignore[override]
+        self, excinfo: pytest.ExceptionInfo[BaseException], style: str | None = None
+    ) -> str:
+        """Show the guest's traceback, not the host's."""
+        if isinstance(excinfo.value, CaseFailed | pytest.fail.Exception):
+            return str(excinfo.value)
+        return str(super().repr_failure(excinfo))
+
+    def reportinfo(self) -> tuple[Path, int | None, str]:
+        """Name the item in reports."""
+        return self.path, None, self.name
+
+
+class Boot:
+    """The outcome of one boot: results, and the failure that ended it early if one did."""
+
+    def __init__(self, guest: Guest, calls: Sequence[CaseCall], folder: Path) -> None:
+        self.failure: GuestFailure | None = None
+        self._results: Mapping[str, Result]
+        try:
+            self._results = run(guest, calls, folder).results
+        except GuestFailure as failure:
+            self.failure = failure
+            self._results = failure.results
+
+    def result(self, call: CaseCall) -> Result | None:
+        """Return the result of ``call``, None if the guest did not get that far."""
+        return self._results.get(call.id)
+
+
+_BOOTS = pytest.StashKey[dict[str, Boot]]()
+
+
+def _boot_of(item: CaseItem) -> Boot:
+    """Return the guest's boot, made with all selected cases when the first one is asked for."""
+    boots = item.config.stash[_BOOTS]
+    if item.guest.name not in boots:
+        peers = [
+            other
+            for other in item.session.items
+            if isinstance(other, CaseItem) and other.guest == item.guest
+        ]
+        factory: pytest.TempPathFactory = item.config._tmp_path_factory  # type: ignore[attr-defined]
+        folder = factory.mktemp(f"guest-{item.guest.name}")
+        boots[item.guest.name] = Boot(item.guest, [peer.call for peer in peers], folder)
+    return boots[item.guest.name]
+
+
+def _explain_missing(call: CaseCall, failure: GuestFailure) -> str:
+    if failure.running == call.id:
+        return f"while this case ran: {failure}"
+    return f"not reached: {failure}"
+
+
+class GuestRunner(Protocol):
+    """Boots a guest with some cases and returns what they left behind."""
+
+    def __call__(
+        self,
+        cases: Iterable[Callable[[], None] | CaseCall],
+        guest: Guest = ...,
+        disks: Mapping[str, Path] | None = ...,
+    ) -> Run:
+        """Run ``cases`` in one boot of ``guest``; see tests.guest.guest.run."""
+
+
+@pytest.fixture
+def guest_run(tmp_path: Path) -> GuestRunner:
+    """Return a function that boots a guest: for checks on the host before, between and after.
+
+    Each call is one boot in a folder of its own; hand ``disks=earlier.disks`` on to boot again
+    with what an earlier run wrote.
+    """
+    count = 0
+
+    def runner(
+        cases: Iterable[Callable[[], None] | CaseCall],
+        guest: Guest = GUESTS["default"],
+        disks: Mapping[str, Path] | None = None,
+    ) -> Run:
+        nonlocal count
+        require_guest(guest)
+        count += 1
+        calls = [item if isinstance(item, CaseCall) else call_of(item) for item in cases]
+        return run(guest, calls, tmp_path / f"boot-{count}", disks)
+
+    return runner
