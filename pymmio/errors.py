@@ -11,6 +11,7 @@ __all__ = [
     "AccessError",
     "AccessFault",
     "AccessorsMissing",
+    "BadArgument",
     "BudgetExceeded",
     "BufferBusy",
     "Closed",
@@ -56,6 +57,10 @@ class PymmioError(Exception):
         return f"{self.message}. {self.hint}" if self.hint else self.message
 
 
+class BadArgument(PymmioError, ValueError):
+    """An argument that makes no sense, such as a size of 0 or an alignment of 3."""
+
+
 class UriError(PymmioError, ValueError):
     """A device URI that cannot be understood."""
 
@@ -93,7 +98,12 @@ class ForkedObject(Closed):
 
 
 class DeviceTimeout(PymmioError, TimeoutError):
-    """The device did not do in time what was waited for."""
+    """The device did not do in time what was waited for.
+
+    ``last`` is the last value that was read, where a wait reads one.
+    """
+
+    last: int | None = None
 
 
 class DeviceGone(PymmioError, OSError):

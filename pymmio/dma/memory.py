@@ -1,0 +1,76 @@
+"""Shared memory that can be handed to a device: a memfd and its mapping in this process."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import fcntl
+import mmap
+import os
+from contextlib import ExitStack
+
+from pymmio.errors import DmaError, Unsupported
+
+__all__ = ["SharedMemory"]
+
+
+class SharedMemory:
+    """A memfd mapped shared, readable and writable.  ``size`` is in bytes, in whole pages.
+
+    Its size is sealed, so that nobody who gets the descriptor can cut the memory away under
+    this process.  Costs two descriptors: Python's mmap duplicates the one it gets.
+    """
+
+    def __init__(self, size: int, *, hugepages: bool = False) -> None:
+        flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | (os.MFD_HUGETLB if hugepages else 0)
+        self.size = size
+        with ExitStack() as undo:
+            try:
+                self.fd = os.memfd_create("pymmio-dma", flags)
+                undo.callback(os.close, self.fd)
+                os.ftruncate(self.fd, size)
+                seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+                fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, seals)
+                self._mapping = mmap.mmap(
+                    self.fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE
+                )
+            except OSError as error:
+                raise _explained(error, size, hugepages) from error
+            undo.callback(self._mapping.close)
+            self.address = ctypes.addressof(ctypes.c_char.from_buffer(self._mapping))
+            undo.pop_all()
+
+    def view(self) -> memoryview:
+        """Return the whole memory; ``close`` fails until this view is released."""
+        return memoryview(self._mapping)
+
+    def close(self) -> None:
+        """Unmap the memory and close the descriptor.
+
+        Where views still exist the memory itself stays until the last of them is gone.
+        """
+        if self.fd < 0:
+            return
+        fd, self.fd = self.fd, -1
+        try:
+            self._mapping.close()
+        except BufferError:
+            pass  # the views own the mapping now; it is unmapped with the last of them
+        finally:
+            os.close(fd)
+
+
+def _explained(error: OSError, size: int, hugepages: bool) -> DmaError | Unsupported:
+    what = f"cannot make {size} bytes of shared memory{' in huge pages' if hugepages else ''}"
+    message = f"{what}: {error.strerror}"
+    if hugepages and error.errno in (errno.EINVAL, errno.ENOSYS):
+        return Unsupported(message, hint="this kernel has no huge pages; use hugepages=False")
+    if error.errno in (errno.EMFILE, errno.ENFILE):
+        return DmaError(
+            message,
+            hint="raise the limit of open files (ulimit -n; a buffer takes two), or cut many"
+            " small pieces from one buffer with DmaPool",
+        )
+    if hugepages and error.errno == errno.ENOMEM:
+        return DmaError(message, hint="as root set a larger pool: sysctl vm.nr_hugepages=N")
+    return DmaError(message, hint="ask for less memory")
