@@ -1,11 +1,14 @@
 """Only what pyproject.toml cannot say: the C extensions and the abi3 wheel tag."""
 
+from pathlib import Path
+
 from setuptools import setup
 
 setup(
     cffi_modules=[
-        "pymmio/arch/build_core.py:ffi",
-        "drivers/pymmio_drivers/nvme/build_engine.py:ffi",
+        f"{builder}:ffi"
+        for builder in ("pymmio/arch/build_core.py", "drivers/pymmio_drivers/nvme/build_engine.py")
+        if Path(builder).exists()
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},
 )

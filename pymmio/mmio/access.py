@@ -38,10 +38,11 @@ class AccessRule:
     """The rule of a region, declared once where the region is opened.
 
     ``widths`` are those that callers may use, ``device_widths`` those that the device
-    gets (both in bytes).  ``aligned`` asks callers for natural alignment.  ``otherwise``
-    says what becomes of an access that is misaligned or too wide for the device;
-    ``order64`` allows two 32-bit accesses in that order where the device takes no 64-bit
-    ones.  ``read_side_effects`` forbids reads that nobody asked for (dumps, flushes).
+    gets (both in bytes); each access that reaches the device is naturally aligned.
+    ``aligned`` asks the same of callers.  ``otherwise`` says what becomes of an access
+    that the device does not take as it is: misaligned (where callers may), or of a width
+    that it lacks.  ``order64`` allows two 32-bit accesses in that order where the device
+    takes no 64-bit ones.  ``read_side_effects`` forbids reads that nobody asked for (dumps, flushes).
     ``ram_like`` declares plain memory: it may be viewed as bytes.
     """
 
@@ -62,6 +63,11 @@ class AccessRule:
                 )
         if self.byteorder not in ("little", "big"):
             raise DeclarationError(f"AccessRule.byteorder is {self.byteorder!r}")
+        if not self.aligned and self.otherwise is Violation.RAISE:
+            raise DeclarationError(
+                "AccessRule(aligned=False) allows misaligned accesses but not what becomes of them",
+                hint="Add otherwise=Violation.SPLIT or Violation.BYTES",
+            )
         if self.otherwise is Violation.BYTES and 1 not in self.device_widths:
             raise DeclarationError("AccessRule(otherwise=BYTES) needs device_widths with 1")
         if self.order64 is not None and 4 not in self.device_widths:
@@ -110,20 +116,17 @@ def plan(
             **place,  # type: ignore[arg-type]
         )
     misaligned = offset % width != 0
-    if misaligned and rule.aligned and rule.otherwise is Violation.RAISE:
+    if misaligned and rule.aligned:
         raise Misaligned(
             f"{what}: not a multiple of {width}",
-            hint="Use an aligned offset, or AccessRule(otherwise=Violation.SPLIT) if the "
-            "device takes pieces",
+            hint="Use an aligned offset, or AccessRule(aligned=False, otherwise=Violation.SPLIT) "
+            "if the device takes pieces",
             **place,  # type: ignore[arg-type]
         )
     if order is not None and width == 8 and offset % 4 == 0 and 4 in rule.device_widths:
         return _halves(offset, order)
     if not misaligned and width in rule.device_widths:
         return ((offset, width),)
-    if misaligned and not rule.aligned and width in rule.device_widths:
-        if rule.otherwise is Violation.RAISE:  # the rule says that unaligned is fine as it is
-            return ((offset, width),)
     if width == 8 and rule.order64 is not None and offset % 4 == 0:
         return _halves(offset, rule.order64)
     if rule.otherwise is Violation.BYTES:

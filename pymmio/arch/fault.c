@@ -1,0 +1,197 @@
+/* The exception table's signal handler.
+ *
+ * Only faults that the kernel raises (si_code > 0) at an instruction of the table are
+ * taken: the thread goes on at the fix-up, which makes the accessor return PM_FAULT.
+ * Everything else goes to the handler that was installed before, unchanged.
+ */
+#define _GNU_SOURCE
+#include "fault.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <string.h>
+#include <time.h>
+#include <ucontext.h>
+
+#include "io.h"
+
+/* The linker makes these two; weak because an architecture may have no record yet. */
+extern const struct pm_ex_record __start_pm_extable[]
+    __attribute__((weak, visibility("hidden")));
+extern const struct pm_ex_record __stop_pm_extable[]
+    __attribute__((weak, visibility("hidden")));
+
+/* initial-exec: no lazy allocation inside a signal handler. */
+#define PM_THREAD __thread __attribute__((tls_model("initial-exec")))
+
+static PM_THREAD struct pm_fault last_fault;
+static PM_THREAD int is_chaining;
+static PM_THREAD struct {
+    uintptr_t pc, address;
+    unsigned count;
+    struct timespec since;
+} repeated;
+
+static const int SIGNALS[] = {
+    SIGBUS,
+    SIGSEGV,
+#ifdef __s390x__
+    SIGILL, /* a plain access or an MIO instruction that the machine lacks */
+#endif
+};
+#define N_SIGNALS (sizeof(SIGNALS) / sizeof(SIGNALS[0]))
+
+static struct sigaction former[N_SIGNALS];
+static int is_installed[N_SIGNALS];
+static pthread_mutex_t install_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static int index_of(int signal_number)
+{
+    for (size_t i = 0; i < N_SIGNALS; i++)
+        if (SIGNALS[i] == signal_number)
+            return (int)i;
+    return -1;
+}
+
+static uintptr_t fixup_of(uintptr_t pc)
+{
+    for (const struct pm_ex_record *r = __start_pm_extable; r < __stop_pm_extable; r++)
+        if ((uintptr_t)&r->insn + (intptr_t)r->insn == pc)
+            return (uintptr_t)&r->fixup + (intptr_t)r->fixup;
+    return 0;
+}
+
+static void die_by_default(int signal_number, const siginfo_t *info)
+{
+    struct sigaction by_default;
+    memset(&by_default, 0, sizeof(by_default));
+    by_default.sa_handler = SIG_DFL;
+    sigaction(signal_number, &by_default, NULL);
+    if (info->si_code <= 0) /* sent, not raised by an instruction that runs again */
+        raise(signal_number);
+}
+
+/* A former handler that returns without mending the fault (a faulthandler that was
+ * switched off, for instance) would let the instruction fault for ever. */
+#define REPEAT_LIMIT 1000
+
+static int is_endless(uintptr_t pc, const siginfo_t *info)
+{
+    uintptr_t address = (uintptr_t)info->si_addr;
+    struct timespec now;
+
+    if (info->si_code <= 0)
+        return 0;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    if (repeated.pc != pc || repeated.address != address ||
+        now.tv_sec - repeated.since.tv_sec > 1) {
+        repeated.pc = pc;
+        repeated.address = address;
+        repeated.count = 0;
+        repeated.since = now;
+        return 0;
+    }
+    return ++repeated.count > REPEAT_LIMIT;
+}
+
+static void hand_on(int signal_number, siginfo_t *info, void *context, uintptr_t pc)
+{
+    int i = index_of(signal_number);
+    const struct sigaction *to = &former[i];
+
+    /* faulthandler restores *its* predecessor, which may be this handler, and raises the
+     * signal again: the second time there is nobody left to ask. */
+    if (is_chaining || is_endless(pc, info)) {
+        die_by_default(signal_number, info);
+        return;
+    }
+    if (to->sa_flags & SA_SIGINFO) {
+        is_chaining = 1;
+        to->sa_sigaction(signal_number, info, context);
+        is_chaining = 0;
+    } else if (to->sa_handler == SIG_IGN && info->si_code <= 0) {
+        return;
+    } else if (to->sa_handler == SIG_DFL || to->sa_handler == SIG_IGN) {
+        die_by_default(signal_number, info);
+    } else {
+        is_chaining = 1;
+        to->sa_handler(signal_number);
+        is_chaining = 0;
+    }
+}
+
+static void on_fault(int signal_number, siginfo_t *info, void *context)
+{
+    int saved_errno = errno;
+    ucontext_t *uc = context;
+    uintptr_t pc = (uintptr_t)PM_PC(uc);
+    int is_ours = info->si_code > 0;
+
+#ifdef BUS_MCEERR_AO
+    if (signal_number == SIGBUS && info->si_code == BUS_MCEERR_AO)
+        is_ours = 0; /* an asynchronous report, not about this instruction */
+#endif
+    if (is_ours) {
+        uintptr_t fixup = fixup_of(pc);
+        if (fixup) {
+            last_fault.signal = signal_number;
+            last_fault.code = info->si_code;
+            last_fault.address = (uint64_t)(uintptr_t)info->si_addr;
+            PM_PC(uc) = fixup;
+            errno = saved_errno;
+            return;
+        }
+    }
+    hand_on(signal_number, info, context, pc);
+    errno = saved_errno;
+}
+
+static int is_handler_ours(const struct sigaction *action)
+{
+    return (action->sa_flags & SA_SIGINFO) && action->sa_sigaction == on_fault;
+}
+
+int pm_fault_install(void)
+{
+    int error = 0;
+
+    pthread_mutex_lock(&install_lock);
+    for (size_t i = 0; i < N_SIGNALS && !error; i++) {
+        struct sigaction now, ours;
+
+        if (sigaction(SIGNALS[i], NULL, &now)) {
+            error = errno;
+            break;
+        }
+        if (is_handler_ours(&now))
+            continue;
+        former[i] = now; /* before ours can run and look at it */
+        memset(&ours, 0, sizeof(ours));
+        ours.sa_sigaction = on_fault;
+        ours.sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK;
+        sigemptyset(&ours.sa_mask);
+        if (sigaction(SIGNALS[i], &ours, NULL))
+            error = errno;
+        else
+            is_installed[i] = 1;
+    }
+    pthread_mutex_unlock(&install_lock);
+    return error;
+}
+
+int pm_fault_state(int signal_number)
+{
+    struct sigaction now;
+    int i = index_of(signal_number);
+
+    if (i < 0 || !is_installed[i])
+        return PM_HANDLER_NONE;
+    if (sigaction(signal_number, NULL, &now))
+        return PM_HANDLER_NONE;
+    return is_handler_ours(&now) ? PM_HANDLER_OURS : PM_HANDLER_OTHER;
+}
+
+struct pm_fault pm_last_fault(void) { return last_fault; }
+
+size_t pm_ex_count(void) { return (size_t)(__stop_pm_extable - __start_pm_extable); }

@@ -1,0 +1,74 @@
+#define _GNU_SOURCE
+#include <errno.h>
+#include <unistd.h>
+
+#include "doorbell_setup.h"
+
+static uint32_t to_device(const pm_doorbell *self, uint32_t value)
+{
+    return self->byteswap ? __builtin_bswap32(value) : value;
+}
+
+static int ring_mapped(pm_doorbell *self, uint32_t value)
+{
+    int error = pm_mapping_enter(self->mapping);
+    if (error)
+        return error;
+    error = pm_store32(self->mapping->base + self->offset, to_device(self, value));
+    pm_mapping_leave(self->mapping);
+    self->rings++;
+    return error;
+}
+
+static int ring_syscall(pm_doorbell *self, uint32_t value)
+{
+    uint32_t bytes = to_device(self, value);
+    ssize_t n;
+
+    if (self->fd < 0)
+        return PM_CLOSED;
+    n = pwrite(self->fd, &bytes, sizeof(bytes), (off_t)self->file_offset);
+    self->rings++;
+    if (n == (ssize_t)sizeof(bytes))
+        return PM_OK;
+    self->error = n < 0 ? errno : EIO;
+    return PM_ERRNO;
+}
+
+/* The last value stands for all before it, as with a register that is written again. */
+static int ring_python(pm_doorbell *self, uint32_t value)
+{
+    self->pending = value;
+    self->has_pending = 1;
+    self->rings++;
+    return PM_OK;
+}
+
+static int ring_closed(pm_doorbell *self, uint32_t value)
+{
+    (void)self;
+    (void)value;
+    return PM_CLOSED;
+}
+
+void pm_doorbell_set_mapped(pm_doorbell *db, pm_mapping *mapping, uint64_t offset, int byteswap)
+{
+    db->mapping = mapping;
+    db->offset = offset;
+    db->byteswap = (uint32_t)byteswap;
+    db->ring = ring_mapped;
+}
+
+void pm_doorbell_set_syscall(pm_doorbell *db, int fd, uint64_t file_offset, int byteswap)
+{
+    db->fd = fd;
+    db->file_offset = file_offset;
+    db->byteswap = (uint32_t)byteswap;
+    db->ring = ring_syscall;
+}
+
+void pm_doorbell_set_python(pm_doorbell *db) { db->ring = ring_python; }
+
+void pm_doorbell_set_closed(pm_doorbell *db) { db->ring = ring_closed; }
+
+int pm_doorbell_ring(pm_doorbell *db, uint32_t value) { return db->ring(db, value); }
