@@ -1,0 +1,50 @@
+"""Registers and in-memory structures, declared once: access, fields, dumps."""
+
+from pymmio.regs.bound import BoundRegister
+from pymmio.regs.compound import ArrayOf, Nested
+from pymmio.regs.dump import DumpedField, DumpedRegister, RegisterDump
+from pymmio.regs.field import RESERVED, RO, RW, W1C, W1S, WO, AccessKind, Field
+from pymmio.regs.file import BoundRegArray, Place, Reg, RegArray, RegisterFile
+from pymmio.regs.layout import Layout, LayoutSpec
+from pymmio.regs.members import U8, U16, U32, U64, U128, Ascii, Bits, Bytes, Member, UInt, UIntType
+from pymmio.regs.register import Register
+from pymmio.regs.space import RegisterSpace
+from pymmio.regs.spec import RegisterSpec
+
+__all__ = [
+    "RESERVED",
+    "RO",
+    "RW",
+    "U8",
+    "U16",
+    "U32",
+    "U64",
+    "U128",
+    "W1C",
+    "W1S",
+    "WO",
+    "AccessKind",
+    "ArrayOf",
+    "Ascii",
+    "Bits",
+    "BoundRegArray",
+    "BoundRegister",
+    "Bytes",
+    "DumpedField",
+    "DumpedRegister",
+    "Field",
+    "Layout",
+    "LayoutSpec",
+    "Member",
+    "Nested",
+    "Place",
+    "Reg",
+    "RegArray",
+    "Register",
+    "RegisterDump",
+    "RegisterFile",
+    "RegisterSpace",
+    "RegisterSpec",
+    "UInt",
+    "UIntType",
+]
