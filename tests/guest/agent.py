@@ -72,9 +72,7 @@ def run_call(call: CaseCall) -> Result:
     return Result(call.id, outcome, detail, text, seconds)
 
 
-def _child(
-    call: CaseCall, function: Callable[..., None], output: Path, record: Path
-) -> NoReturn:
+def _child(call: CaseCall, function: Callable[..., None], output: Path, record: Path) -> NoReturn:
     """Run the function with its output in a file, write down how it ended, and exit."""
     os.setsid()
     stdin = os.open(os.devnull, os.O_RDONLY)

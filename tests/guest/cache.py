@@ -10,7 +10,7 @@ import select
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -22,9 +22,12 @@ def cache_root() -> Path:
 
 
 @contextmanager
-def locked(name: str, timeout_s: float) -> Iterator[None]:
+def locked(
+    name: str, timeout_s: float, on_wait: Callable[[], None] = lambda: None
+) -> Iterator[None]:
     """Hold the lock ``name``; the kernel drops it when the holder dies.
 
+    ``on_wait`` is called once if somebody else holds it.
     Raises TimeoutError when somebody else holds it for longer than ``timeout_s``.
     """
     root = cache_root()
@@ -32,11 +35,15 @@ def locked(name: str, timeout_s: float) -> Iterator[None]:
     path = root / f"{name}.lock"
     deadline = time.monotonic() + timeout_s
     with path.open("a") as lock:
+        is_waiting = False
         while True:
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 break
             except BlockingIOError:
+                if not is_waiting:
+                    is_waiting = True
+                    on_wait()
                 if time.monotonic() > deadline:
                     raise TimeoutError(
                         f"{path} was held by another process for {timeout_s:.0f} s"

@@ -56,9 +56,10 @@ class Console:
         if mark and not self._panicked:
             try:
                 event = json.loads(text)
-            except ValueError:
-                return  # A kernel message broke the line; the next event moves the deadline.
-            self._advance(event["event"], event.get("id", ""))
+                self._advance(event["event"], event.get("id", ""))
+            except (ValueError, LookupError, TypeError):
+                # A kernel message broke the line: the next event moves the deadline.
+                return
 
     def _advance(self, event: str, case_id: str) -> None:
         self.running = case_id if event == "start" else ""

@@ -99,12 +99,16 @@ class GuestFailure(Exception):
     def __init__(
         self, reason: str, console: tuple[str, ...], results: Mapping[str, Result], running: str
     ) -> None:
-        tail = "\n".join(console[-80:])
-        super().__init__(f"{reason}\n--- end of the guest's console ---\n{tail}")
         self.reason = reason
         self.console = console
         self.results = results
         self.running = running
+        super().__init__(self.explain())
+
+    def explain(self, lines: int = 80) -> str:
+        """Return the reason and the last ``lines`` lines of the console."""
+        tail = "\n".join(self.console[-lines:])
+        return f"{self.reason}\n--- end of the guest's console ---\n{tail}"
 
 
 def run(

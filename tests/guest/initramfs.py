@@ -57,9 +57,7 @@ finish {agent_died} "agent ended with status $status"
 """
 
 
-def init_script(
-    command: list[str], environment: Mapping[str, str], exit_command: str
-) -> str:
+def init_script(command: list[str], environment: Mapping[str, str], exit_command: str) -> str:
     """Return the init that runs ``command`` in the host's root.
 
     ``exit_command`` is shell text that ends the machine with the code in ``$1``.

@@ -17,8 +17,15 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from tests.guest import needs
-from tests.guest.cache import cache_root, digest, find_kernel, fragment_path, locked, publish
-from tests.guest.cache import work_folder
+from tests.guest.cache import (
+    cache_root,
+    digest,
+    find_kernel,
+    fragment_path,
+    locked,
+    publish,
+    work_folder,
+)
 from tests.guest.process import Stopped, run_logged
 from tests.guest.source import CANDIDATES, Source, SourceUnavailable, download, find_source
 
@@ -56,7 +63,7 @@ def ensure_kernel(arch: str = "x86_64", newest: bool = False) -> Path:
     Raises KernelBuildError, SourceUnavailable, PermissionError (a package is missing and may not
     be installed) or TimeoutError (another build holds the lock for longer than a build may take).
     """
-    with locked(f"kernel-{arch}", BUILD_TIMEOUT_S):
+    with locked(f"kernel-{arch}", BUILD_TIMEOUT_S, lambda: _say("waiting for another build")):
         found = find_kernel(arch)
         if found and not newest:
             return found
@@ -136,7 +143,7 @@ def _check_configuration(source: Source, fragment: str, tree: Path) -> None:
     if missing:
         raise KernelBuildError(
             f"{source.package} {source.version} does not honour {' '.join(missing)}: a dependency"
-            f" is missing in {fragment_path('x86_64').name}"
+            " is missing in the fragment"
         )
 
 
@@ -166,7 +173,7 @@ class _Progress:
         if elapsed < self._next:
             return
         self._next = elapsed + (0.5 if self._tty else 30.0)
-        text = f"guest kernel: {self._objects} of about 2000 objects, {elapsed:.0f} s"
+        text = f"guest kernel: {self._objects} objects of about 1450, {elapsed:.0f} s"
         print(text, end="\r" if self._tty else "\n", file=sys.stderr, flush=True)
 
 

@@ -87,8 +87,7 @@ class CaseItem(pytest.Item):
         boot = _boot_of(self)
         result = boot.result(self.call)
         if result is None:
-            assert boot.failure is not None
-            raise CaseFailed(_explain_missing(self.call, boot.failure))
+            raise CaseFailed(boot.explain_missing(self.call))
         self.user_properties.append(("guest_seconds", result.seconds))
         if result.output:
             self.add_report_section("call", "guest output", result.output)
@@ -97,7 +96,7 @@ class CaseItem(pytest.Item):
         if result.outcome == "failed":
             raise CaseFailed(result.detail)
 
-    def repr_failure(  # type: ignore[override]
+    def repr_failure(
         self, excinfo: pytest.ExceptionInfo[BaseException], style: str | None = None
     ) -> str:
         """Show the guest's traceback, not the host's."""
@@ -115,6 +114,8 @@ class Boot:
 
     def __init__(self, guest: Guest, calls: Sequence[CaseCall], folder: Path) -> None:
         self.failure: GuestFailure | None = None
+        self._is_explained = False
+        self._console = folder / "console.log"
         self._results: Mapping[str, Result]
         try:
             self._results = run(guest, calls, folder).results
@@ -125,6 +126,15 @@ class Boot:
     def result(self, call: CaseCall) -> Result | None:
         """Return the result of ``call``, None if the guest did not get that far."""
         return self._results.get(call.id)
+
+    def explain_missing(self, call: CaseCall) -> str:
+        """Say why ``call`` has no result; the first answer shows most of the console."""
+        if self.failure is None:
+            return "the agent did not report a result"
+        lines = 20 if self._is_explained else 80
+        self._is_explained = True
+        ran = "while this case ran" if self.failure.running == call.id else "not reached"
+        return f"{ran}: {self.failure.explain(lines)}\nwhole console: {self._console}"
 
 
 _BOOTS = pytest.StashKey[dict[str, Boot]]()
@@ -143,12 +153,6 @@ def _boot_of(item: CaseItem) -> Boot:
         folder = factory.mktemp(f"guest-{item.guest.name}")
         boots[item.guest.name] = Boot(item.guest, [peer.call for peer in peers], folder)
     return boots[item.guest.name]
-
-
-def _explain_missing(call: CaseCall, failure: GuestFailure) -> str:
-    if failure.running == call.id:
-        return f"while this case ran: {failure}"
-    return f"not reached: {failure}"
 
 
 class GuestRunner(Protocol):

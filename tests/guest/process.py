@@ -7,10 +7,11 @@ import selectors
 import signal
 import subprocess
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
+EXIT_TIMEOUT_S = 5.0
 KILL_TIMEOUT_S = 10.0
 
 
@@ -53,23 +54,30 @@ class LineProcess:
         return _text(self._partial)
 
     def close(self) -> int:
-        """Kill the group if the leader still runs, reap it, return its status (negative: signal)."""
-        if self.process.poll() is None:
-            os.killpg(self.process.pid, signal.SIGKILL)
+        """Reap the child and return its status (negative: signal); kill its group if it still runs.
+
+        A child whose output has ended is about to exit: it gets a moment to do so by itself.
+        """
         self._selector.close()
         self._stdout.close()
+        with suppress(subprocess.TimeoutExpired):
+            return self.process.wait(0 if self._is_open else EXIT_TIMEOUT_S)
+        os.killpg(self.process.pid, signal.SIGKILL)
         return self.process.wait(KILL_TIMEOUT_S)
 
 
 @contextmanager
-def line_process(command: list[str], cwd: Path | None = None) -> Iterator[LineProcess]:
-    """Run ``command``; it is killed on every way out of the block, and when this process dies.
+def line_process(
+    command: list[str], cwd: Path | None = None, environment: Mapping[str, str] | None = None
+) -> Iterator[LineProcess]:
+    """Run ``command``; it is killed on every way out of the block, and when this thread dies.
 
     setpriv replaces itself with the command, so the process id is the command's own.
     """
     process = subprocess.Popen(
         ["setpriv", "--pdeathsig", "KILL", "--", *command],
         cwd=cwd,
+        env=environment,
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
@@ -92,10 +100,12 @@ def run_logged(
 ) -> None:
     """Run ``command`` until ``deadline`` (time.monotonic), appending its output to ``log``.
 
+    It gets a fixed environment: an outer make would hand its variables and job server down.
     Raises Stopped with the last lines when it fails or the deadline passes.
     """
     tail: list[str] = []
-    with log.open("a") as out, line_process(command, cwd) as child:
+    environment = {"PATH": os.environ.get("PATH", os.defpath), "LC_ALL": "C"}
+    with log.open("a") as out, line_process(command, cwd, environment) as child:
         out.write(f"$ {' '.join(command)}\n")
         while (lines := child.lines(deadline - time.monotonic())) is not None:
             for line in lines:

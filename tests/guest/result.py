@@ -37,7 +37,7 @@ class Result:
 
 
 def read_results(path: Path) -> dict[str, Result]:
-    """Return the results in ``path`` by id; a last line that a dying guest cut short is left out."""
+    """Return the results in ``path`` by id, without a last line that was cut short."""
     if not path.exists():
         return {}
     whole_lines = path.read_text(errors="replace").split("\n")[:-1]

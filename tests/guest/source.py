@@ -74,8 +74,8 @@ def find_source(work: Path) -> Source:
         for options in _option_sets(work, suite):
             try:
                 if suite:
-                    _apt("apt-get", *options, "update", "--error-on=any")
-                version = candidate_version(_apt("apt-cache", *options, "policy", package))
+                    _output("apt-get", *options, "update", "--error-on=any")
+                version = candidate_version(_output("apt-cache", *options, "policy", package))
             except (OSError, subprocess.SubprocessError) as error:
                 refusals.append(f"{package} from {name}: {_reason(error)}")
                 continue
@@ -87,11 +87,12 @@ def find_source(work: Path) -> Source:
 
 def download(source: Source, folder: Path) -> Path:
     """Fetch and unpack the package's files into ``folder``; return the source tarball."""
-    _apt("apt-get", *source.apt_options, "download", f"{source.package}={source.version}", cwd=folder)
+    wanted = f"{source.package}={source.version}"
+    _output("apt-get", *source.apt_options, "download", wanted, cwd=folder)
     packages = list(folder.glob(f"{source.package}_*.deb"))
     if len(packages) != 1:
         raise SourceUnavailable(f"apt-get download left {len(packages)} packages, wanted one")
-    _apt("dpkg-deb", "--extract", str(packages[0]), str(folder / "package"))
+    _output("dpkg-deb", "--extract", str(packages[0]), str(folder / "package"))
     packages[0].unlink()
     tarballs = list((folder / "package/usr/src").glob("linux-source-*.tar.*"))
     if len(tarballs) != 1:
@@ -104,7 +105,7 @@ def _option_sets(work: Path, suite: str | None) -> Iterator[list[str]]:
     if suite is None:
         yield []
         return
-    listing = _apt(
+    listing = _output(
         "apt-get", "indextargets", "--format", "$(RELEASE)|$(REPO_URI)", "Created-By: Packages"
     )
     signed_by = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
@@ -127,7 +128,7 @@ def _option_sets(work: Path, suite: str | None) -> Iterator[list[str]]:
         yield [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
 
 
-def _apt(*command: str, cwd: Path | None = None) -> str:
+def _output(*command: str, cwd: Path | None = None) -> str:
     done = subprocess.run(
         command, cwd=cwd, check=True, capture_output=True, text=True, timeout=APT_TIMEOUT_S
     )

@@ -6,8 +6,15 @@ import fcntl
 import os
 from pathlib import Path
 
-from tests.guest.inside import EDU, NVME, bind_vfio, bound_to_vfio, find_function, give_back
-from tests.guest.inside import wait_until
+from tests.guest.inside import (
+    EDU,
+    NVME,
+    bind_vfio,
+    bound_to_vfio,
+    find_function,
+    give_back,
+    wait_until,
+)
 
 VFIO_GET_API_VERSION = ord(";") << 8 | 100  # Linux include/uapi/linux/vfio.h: _IO(';', 100 + 0)
 

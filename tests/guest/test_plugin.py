@@ -1,0 +1,138 @@
+"""Cases become pytest items; the guest is a fake here, so nothing is booted."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import pytest
+
+from tests.guest import plugin
+from tests.guest.case import CaseCall
+from tests.guest.guest import Guest, GuestFailure, Run
+from tests.guest.guests import GUESTS
+from tests.guest.result import Outcome, Result
+
+pytest_plugins = "pytester"
+
+CASES = """
+from tests.guest.case import case
+
+def case_good(): pass
+def case_bad(): pass
+def case_absent(): pass
+def helper(): pass
+
+@case(guest=("default", "other"), params=("group", "cdev"))
+def case_many(how): pass
+"""
+
+
+class FakeGuest:
+    """Stands for tests.guest.guest.run: answers by function name, remembers the boots."""
+
+    def __init__(self) -> None:
+        self.boots: list[tuple[str, list[str]]] = []
+        self.outcomes: dict[str, Outcome] = {"case_bad": "failed", "case_absent": "skipped"}
+        self.dies_in = ""
+
+    def run(
+        self,
+        guest: Guest,
+        calls: Sequence[CaseCall],
+        folder: Path,
+        disks: Mapping[str, Path] | None = None,
+    ) -> Run:
+        self.boots.append((guest.name, [call.id.partition(":")[2] for call in calls]))
+        results: dict[str, Result] = {}
+        for call in calls:
+            if call.function == self.dies_in:
+                console = tuple(f"console line {number}" for number in range(100))
+                raise GuestFailure("the kernel panicked", console, results, call.id)
+            outcome = self.outcomes.get(call.function, "passed")
+            results[call.id] = Result(call.id, outcome, f"why {call.function}", "printed\n")
+        return Run(results, folder, {}, (), 1.0)
+
+
+@pytest.fixture
+def fake(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> FakeGuest:
+    guest = FakeGuest()
+    monkeypatch.setattr(plugin, "run", guest.run)
+    monkeypatch.setattr(plugin, "PROJECT", pytester.path)
+    monkeypatch.setattr(plugin, "reason_not_ready", lambda arch: None)
+    monkeypatch.setitem(GUESTS, "other", Guest(name="other"))
+    monkeypatch.delenv("CI", raising=False)
+    monkeypatch.syspath_prepend(pytester.path)
+    pytester.makepyfile(case_things=CASES)
+    return guest
+
+
+def pytest_in(pytester: pytest.Pytester, *arguments: str) -> pytest.RunResult:
+    return pytester.runpytest_inprocess(
+        "-p", "tests.guest.plugin", "-p", "no:asyncio", "-rs", *arguments
+    )
+
+
+def test_one_boot_for_each_guest_runs_all_its_cases(
+    pytester: pytest.Pytester, fake: FakeGuest
+) -> None:
+    result = pytest_in(pytester, "-v")
+    result.assert_outcomes(passed=5, failed=1, skipped=1)
+    shared = ["case_many[group]", "case_many[cdev]"]
+    assert fake.boots == [
+        ("default", ["case_good", "case_bad", "case_absent", *shared]),
+        ("other", shared),
+    ]
+    result.stdout.fnmatch_lines(["*case_many?other-cdev?*", "*why case_bad*", "*printed*"])
+    result.stdout.fnmatch_lines(["SKIPPED*why case_absent"])
+
+
+def test_only_selected_cases_are_sent(pytester: pytest.Pytester, fake: FakeGuest) -> None:
+    pytest_in(pytester, "-k", "good").assert_outcomes(passed=1, deselected=6)
+    assert fake.boots == [("default", ["case_good"])]
+
+
+def test_dead_guest_fails_what_it_did_not_reach(pytester: pytest.Pytester, fake: FakeGuest) -> None:
+    fake.dies_in = "case_bad"
+    result = pytest_in(pytester, "case_things.py")
+    result.assert_outcomes(passed=3, failed=4)
+    result.stdout.fnmatch_lines(
+        ["while this case ran: the kernel panicked", "console line 20", "console line 99"]
+    )
+    result.stdout.fnmatch_lines(["not reached: the kernel panicked", "console line 99"])
+    assert len(fake.boots) == 2
+
+
+def test_missing_kernel_skips_with_the_reason(
+    pytester: pytest.Pytester, fake: FakeGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin, "reason_not_ready", lambda arch: "no kernel: do this")
+    result = pytest_in(pytester)
+    result.assert_outcomes(skipped=7)
+    result.stdout.fnmatch_lines(["SKIPPED*no kernel: do this"])
+    assert fake.boots == []
+
+
+def test_missing_kernel_is_a_failure_in_ci(
+    pytester: pytest.Pytester, fake: FakeGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin, "reason_not_ready", lambda arch: "no kernel: do this")
+    monkeypatch.setenv("CI", "true")
+    result = pytest_in(pytester)
+    result.assert_outcomes(failed=7)
+    result.stdout.fnmatch_lines(["no kernel: do this (under CI=true this is a failure)"])
+
+
+def test_unknown_guest_is_an_error_at_collection(
+    pytester: pytest.Pytester, fake: FakeGuest
+) -> None:
+    pytester.makepyfile(
+        case_typo="""
+        from tests.guest.case import case
+        @case(guest="no-such")
+        def case_x(): pass
+        """
+    )
+    result = pytest_in(pytester, "case_typo.py")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*no guest 'no-such' in tests/guest/guests.py"])
