@@ -1,0 +1,261 @@
+"""All interrupts of a device, by kind and vector."""
+
+from __future__ import annotations
+
+import threading
+import warnings
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Self
+
+from pymmio import forks
+from pymmio.errors import BadArgument, Closed, ForkedObject, OutOfBounds, Unsupported
+from pymmio.handle import IrqHandle, IrqKind
+from pymmio.irq.interrupt import Interrupt
+
+__all__ = ["Interrupts", "VectorSet"]
+
+_EXCLUSIVE = frozenset({IrqKind.INTX, IrqKind.MSI, IrqKind.MSIX})
+"""A PCI function delivers one of these at a time (PCI Local Bus 3.0, section 6.8)."""
+
+
+class VectorSet:
+    """The vectors of one kind: ``len(vectors)`` of them, ``vectors[i]``, all by iteration.
+
+    A vector is switched on when it is first taken, with all below it; ``enable(n)`` switches on
+    several at once, which is better: a backend may have to switch the others off for a moment
+    to add one, and an event of that moment is lost.  Iterating switches on all.
+    """
+
+    def __init__(self, irqs: Interrupts, kind: IrqKind) -> None:
+        self.kind = kind
+        self._irqs = irqs
+        self._enabled: list[Interrupt] = []
+        self._count: int | None = None
+
+    def __len__(self) -> int:
+        """Return how many vectors the device has; 0 if it has none of this kind."""
+        if self._count is None:
+            self._count = self._irqs._handle.count(self.kind)
+        return self._count
+
+    @property
+    def enabled(self) -> int:
+        """How many vectors are switched on."""
+        return len(self._enabled)
+
+    def __getitem__(self, index: int) -> Interrupt:
+        """Return vector ``index``, switched on.
+
+        Raises OutOfBounds if the device has not as many, Unsupported if it has none of this
+        kind or another kind is on.
+        """
+        with self._irqs._lock:
+            self._irqs._require_open()
+            self._require_vectors()
+            if not 0 <= index < len(self):
+                raise self._too_many(f"vector {index}")
+            if index >= len(self._enabled):
+                self.enable(index + 1)
+            return self._enabled[index]
+
+    def __iter__(self) -> Iterator[Interrupt]:
+        return iter(self.enable(len(self)) if len(self) else ())
+
+    def enable(self, count: int) -> tuple[Interrupt, ...]:
+        """Switch on at least the first ``count`` vectors and return those; others stay on.
+
+        Interrupts that were taken before stay valid.  Raises OutOfBounds and Unsupported as
+        ``[i]`` does, and what the backend raises: then the whole kind is off.
+        """
+        with self._irqs._lock:
+            self._irqs._require_open()
+            self._require_vectors()
+            if count < 1:
+                raise BadArgument(
+                    f"{count} vectors cannot be switched on", hint="use disable() for none"
+                )
+            if count > len(self):
+                raise self._too_many(f"{count} vectors")
+            self._irqs._require_alone(self.kind)
+            if count > len(self._enabled):
+                self._extend(count)
+            return tuple(self._enabled[:count])
+
+    def disable(self) -> None:
+        """Switch the kind off, wake who waits with Closed; nothing happens if it is off."""
+        with self._irqs._lock:
+            self._irqs._require_open()
+            self._shut()
+
+    def _shut(self) -> None:
+        if not self._enabled:
+            return
+        enabled, self._enabled = self._enabled, []
+        is_off = False
+        try:
+            self._irqs._handle.disable(self.kind)
+            is_off = True
+        finally:
+            for interrupt in enabled:
+                # A backend that still signals must not hit somebody else's descriptor.
+                interrupt._close(keep_eventfd=not is_off)
+
+    def _after_fork(self) -> None:
+        for interrupt in self._enabled:
+            interrupt._after_fork()
+
+    def _extend(self, count: int) -> None:
+        unmask = self._irqs._handle.unmask_intx if self.kind is IrqKind.INTX else None
+        try:
+            while len(self._enabled) < count:
+                name = f"{self._irqs.name} {self.kind}[{len(self._enabled)}]"
+                self._enabled.append(Interrupt(name, unmask=unmask))
+            self._irqs._handle.enable(self.kind, [vector.fileno() for vector in self._enabled])
+        except BaseException as error:
+            try:
+                self._shut()
+            except Exception as other:
+                error.add_note(f"and then, switching off: {other}")
+            raise
+
+    def _require_vectors(self) -> None:
+        if not len(self):
+            raise Unsupported(
+                f"{self._irqs.name} has no {self.kind} interrupts",
+                hint=f"it has {self._irqs._summary()}",
+            )
+
+    def _too_many(self, what: str) -> OutOfBounds:
+        return OutOfBounds(
+            f"{self._irqs.name} has {len(self)} {self.kind} vectors, {what} was asked for",
+            region=f"{self.kind} vectors",
+            hint=f"vectors are numbered from 0 to {len(self) - 1}",
+        )
+
+    def __repr__(self) -> str:
+        return f"<VectorSet {self._irqs.name} {self.kind}: {len(self)}, {self.enabled} on>"
+
+
+class Interrupts:
+    """The interrupts of one device: ``irqs.msix[0].wait(timeout_s=1.0)``.
+
+    ``name`` is the device's, for messages.  Only one of ``msix``, ``msi`` and ``intx`` can be
+    on; ``err`` (the device reports an error) and ``req`` (somebody wants the device back) may
+    be on beside it.  Safe for threads.
+    """
+
+    def __init__(self, handle: IrqHandle, *, name: str = "device") -> None:
+        self.name = name
+        self._handle = handle
+        self._lock = threading.RLock()
+        self._is_closed = False
+        self._is_forked = False
+        self._sets = {kind: VectorSet(self, kind) for kind in IrqKind}
+        forks.track(self)
+
+    @property
+    def msix(self) -> VectorSet:
+        """MSI-X vectors."""
+        return self._sets[IrqKind.MSIX]
+
+    @property
+    def msi(self) -> VectorSet:
+        """MSI vectors."""
+        return self._sets[IrqKind.MSI]
+
+    @property
+    def intx(self) -> VectorSet:
+        """The interrupt pin: one vector, or none."""
+        return self._sets[IrqKind.INTX]
+
+    @property
+    def err(self) -> VectorSet:
+        """The event that the device reported an uncorrectable error."""
+        return self._sets[IrqKind.ERR]
+
+    @property
+    def req(self) -> VectorSet:
+        """The event that somebody wants the device back: close it soon."""
+        return self._sets[IrqKind.REQ]
+
+    @property
+    def closed(self) -> bool:
+        """Whether the interrupts were closed, or belong to the parent process."""
+        return self._is_closed or self._is_forked
+
+    def _summary(self) -> str:
+        """Return what the device has, for people: ``msix (5), intx (1)``."""
+        found = [f"{kind} ({len(vectors)})" for kind, vectors in self._sets.items() if len(vectors)]
+        return ", ".join(found) or "no interrupts at all: poll its registers"
+
+    def _require_open(self) -> None:
+        """Raise Closed or ForkedObject unless interrupts may be used."""
+        if self._is_forked:
+            raise ForkedObject(
+                f"the interrupts of {self.name} belong to the parent process",
+                hint="open the device in the child",
+            )
+        if self._is_closed:
+            raise Closed(f"the interrupts of {self.name} are closed", hint="open the device again")
+
+    def _require_alone(self, kind: IrqKind) -> None:
+        """Raise Unsupported if a kind is on that excludes ``kind``."""
+        if kind not in _EXCLUSIVE:
+            return
+        for other in _EXCLUSIVE - {kind}:
+            if self._sets[other].enabled:
+                raise Unsupported(
+                    f"{self.name} has {other} switched on, which excludes {kind}",
+                    hint=f"call irqs.{other}.disable() before",
+                )
+
+    def close(self) -> None:
+        """Wake who waits with Closed, switch all kinds off, close the eventfds.
+
+        Closing twice is fine.  Goes on when the backend fails to switch one off, and raises
+        that afterwards.  In a forked child it does nothing.
+        """
+        with self._lock:
+            if self.closed:
+                return
+            self._is_closed = True
+            errors: list[Exception] = []
+            for vectors in self._sets.values():
+                try:
+                    vectors._shut()
+                except Exception as error:  # the other kinds must still be switched off
+                    errors.append(error)
+        if errors:
+            for other in errors[1:]:
+                errors[0].add_note(f"and then: {other}")
+            raise errors[0]
+
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()
+        self._is_forked = True
+        for vectors in self._sets.values():
+            vectors._after_fork()
+
+    def __enter__(self) -> Self:
+        self._require_open()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def __del__(self) -> None:
+        # Attributes may be missing when __init__ failed.
+        sets = getattr(self, "_sets", {})
+        if any(vectors.enabled for vectors in sets.values()) and not self.closed:
+            warnings.warn(
+                f"the interrupts of {self.name} were not closed; they stay switched on",
+                ResourceWarning,
+                stacklevel=2,
+                source=self,
+            )
