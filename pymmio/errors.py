@@ -103,7 +103,9 @@ class DeviceTimeout(PymmioError, TimeoutError):
     ``last`` is the last value that was read, where a wait reads one.
     """
 
-    last: int | None = None
+    def __init__(self, message: str, *, last: int | None = None, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.last = last
 
 
 class DeviceGone(PymmioError, OSError):

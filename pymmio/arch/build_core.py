@@ -30,8 +30,15 @@ ffi.set_source(
     depends=sorted(str(p.relative_to(ROOT)) for p in (ROOT / "pymmio").rglob("*.h")),
     include_dirs=["."],
     define_macros=[("Py_LIMITED_API", "0x030b0000")],
-    extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden", "-Wall", "-Wextra",
-                        "-Wno-unused-parameter", "-Wno-missing-field-initializers"],
+    extra_compile_args=[
+        "-std=gnu11",
+        "-O2",
+        "-fvisibility=hidden",
+        "-Wall",
+        "-Wextra",
+        "-Wno-unused-parameter",
+        "-Wno-missing-field-initializers",
+    ],
 )
 
 if __name__ == "__main__":

@@ -42,8 +42,8 @@ class AccessRule:
     ``aligned`` asks the same of callers.  ``otherwise`` says what becomes of an access
     that the device does not take as it is: misaligned (where callers may), or of a width
     that it lacks.  ``order64`` allows two 32-bit accesses in that order where the device
-    takes no 64-bit ones.  ``read_side_effects`` forbids reads that nobody asked for (dumps, flushes).
-    ``ram_like`` declares plain memory: it may be viewed as bytes.
+    takes no 64-bit ones.  ``read_side_effects`` forbids reads that nobody asked for
+    (dumps, flushes).  ``ram_like`` declares plain memory: it may be viewed as bytes.
     """
 
     widths: frozenset[int] = WIDTHS

@@ -5,7 +5,7 @@
  * specially, a fault) is decided by the Python subclass: _slow_read(offset, width, order),
  * _slow_write(offset, width, value, order), _faulted(offset, width, value or None, error).
  *
- * BufferBase: exposes the buffer of another object.  (Python classes can do that
+ * BufferBase(source): exposes the buffer of another object.  (Python classes can do that
  * themselves from 3.12 on.)
  *
  * Both live in the core's shared object, because their accesses belong in its table, as a
@@ -333,41 +333,35 @@ typedef struct {
     PyObject *weakrefs;
 } BufferObject;
 
-static PyObject *buffer_new(PyTypeObject *type, PyObject *Py_UNUSED(args),
-                            PyObject *Py_UNUSED(keywords))
+static PyObject *buffer_new(PyTypeObject *type, PyObject *args, PyObject *Py_UNUSED(keywords))
 {
     allocfunc alloc = (allocfunc)PyType_GetSlot(type, Py_tp_alloc);
-    return alloc(type, 0);
+    PyObject *source, *self;
+
+    if (!PyArg_ParseTuple(args, "O:BufferBase", &source))
+        return NULL;
+    self = alloc(type, 0);
+    if (self)
+        replace(&((BufferObject *)self)->source, source);
+    return self;
 }
 
-static PyObject *buffer_expose(PyObject *op, PyObject *source)
+static Py_ssize_t buffer_length(PyObject *op)
 {
     BufferObject *self = (BufferObject *)op;
-
-    replace(&self->source, source == Py_None ? NULL : source);
-    Py_RETURN_NONE;
+    return self->source ? PyObject_Size(self->source) : 0;
 }
 
+/* The exporter that the view names is the source, whose own counting of views then holds. */
 static int buffer_get(PyObject *op, Py_buffer *view, int flags)
 {
     BufferObject *self = (BufferObject *)op;
 
     if (!self->source) {
-        PyObject *refuse = PyObject_GetAttrString(op, "_refuse"), *result;
         view->obj = NULL;
-        if (!refuse) {
-            PyErr_SetString(PyExc_BufferError, "the memory was released");
-            return -1;
-        }
-        result = PyObject_CallNoArgs(refuse); /* raises what fits: Closed, ForkedObject */
-        Py_DECREF(refuse);
-        if (result) {
-            Py_DECREF(result);
-            PyErr_SetString(PyExc_BufferError, "the memory was released");
-        }
+        PyErr_SetString(PyExc_BufferError, "the memory was released");
         return -1;
     }
-    /* The exporter recorded in the view is the source, whose own counting then holds. */
     return PyObject_GetBuffer(self->source, view, flags);
 }
 
@@ -397,11 +391,6 @@ static int buffer_clear(PyObject *op)
     return 0;
 }
 
-static PyMethodDef buffer_methods[] = {
-    {"_expose", buffer_expose, METH_O, "Expose the buffer of an object, or of None any more."},
-    {NULL, NULL, 0, NULL},
-};
-
 static PyMemberDef buffer_members[] = {
     {"__weaklistoffset__", T_PYSSIZET, offsetof(BufferObject, weakrefs), READONLY,
      NULL},
@@ -415,7 +404,7 @@ static PyType_Slot buffer_slots[] = {
     {Py_tp_traverse, buffer_traverse},
     {Py_tp_clear, buffer_clear},
     {Py_bf_getbuffer, buffer_get},
-    {Py_tp_methods, buffer_methods},
+    {Py_mp_length, buffer_length},
     {Py_tp_members, buffer_members},
     {0, NULL},
 };

@@ -1,0 +1,150 @@
+"""Regions whose accesses are calls of a backend: system calls or messages."""
+
+from __future__ import annotations
+
+import os
+
+from pymmio import forks
+from pymmio.errors import Closed, ForkedObject, ReadOnly, WriteOnly
+from pymmio.handle import Access, RegionHandle
+from pymmio.mmio.access import PCI, AccessRule, Order, plan
+from pymmio.mmio.doorbell import Doorbell
+from pymmio.mmio.region import Region, check_window
+
+__all__ = ["HandleRegion"]
+
+
+class HandleRegion(Region):
+    """A region behind a :class:`~pymmio.handle.RegionHandle` (pread, message)."""
+
+    def __init__(
+        self,
+        handle: RegionHandle,
+        *,
+        access: Access,
+        name: str | None = None,
+        offset: int = 0,
+        size: int | None = None,
+        rule: AccessRule = PCI,
+    ) -> None:
+        info = handle.info
+        self.handle = handle
+        self.access = access
+        self.name = name or info.name
+        self.size = info.size - offset if size is None else size
+        self.rule = rule
+        self._offset = offset
+        self._swap = rule.byteorder == "big"  # handles speak little-endian
+        self._state = "open"
+        self._windows: list[HandleRegion] = []
+        self._doorbells: list[Doorbell] = []
+        forks.track(self)
+
+    def read8(self, offset: int, /) -> int:
+        """Read 8 bits: exactly one access, or an exception."""
+        return self._slow_read(offset, 1)
+
+    def read16(self, offset: int, /) -> int:
+        """Read 16 bits: exactly one access, or an exception."""
+        return self._slow_read(offset, 2)
+
+    def read32(self, offset: int, /) -> int:
+        """Read 32 bits: exactly one access, or an exception."""
+        return self._slow_read(offset, 4)
+
+    def read64(self, offset: int, order: Order | None = None) -> int:
+        """Read 64 bits: one access, or two of 32 bits where order= or the rule says so."""
+        return self._slow_read(offset, 8, order)
+
+    def write8(self, offset: int, value: int, /) -> None:
+        """Write 8 bits: exactly one access, or an exception."""
+        self._slow_write(offset, 1, value)
+
+    def write16(self, offset: int, value: int, /) -> None:
+        """Write 16 bits: exactly one access, or an exception."""
+        self._slow_write(offset, 2, value)
+
+    def write32(self, offset: int, value: int, /) -> None:
+        """Write 32 bits: exactly one access, or an exception."""
+        self._slow_write(offset, 4, value)
+
+    def write64(self, offset: int, value: int, order: Order | None = None) -> None:
+        """Write 64 bits: one access, or two of 32 bits where order= or the rule says so."""
+        self._slow_write(offset, 8, value, order)
+
+    def _load(self, offset: int, width: int) -> int:
+        if not self.handle.info.readable:
+            raise WriteOnly(f"{self.name} cannot be read", region=self.name, offset=offset)
+        value = self.handle.read(self._offset + offset, width)
+        return int.from_bytes(value.to_bytes(width, "little"), "big") if self._swap else value
+
+    def _store(self, offset: int, width: int, value: int) -> None:
+        if not self.handle.info.writable:
+            raise ReadOnly(
+                f"{self.name} cannot be written", region=self.name, offset=offset, value=value,
+                width=width, is_write=True,
+            )  # fmt: skip
+        if self._swap:
+            value = int.from_bytes(value.to_bytes(width, "little"), "big")
+        self.handle.write(self._offset + offset, width, value)
+
+    def _require_open(self) -> None:
+        if self._state == "open":
+            return
+        if self._state == "forked":
+            raise ForkedObject(
+                f"{self.name} belongs to the parent process", hint="Open the device after fork"
+            )
+        raise Closed(f"{self.name} is closed", hint="Open the device again")
+
+    def window(
+        self, offset: int, size: int, *, name: str | None = None, rule: AccessRule | None = None
+    ) -> HandleRegion:
+        """Return a part of the region; see :meth:`Region.window`."""
+        self._require_open()
+        check_window(self, offset, size)
+        window = HandleRegion(
+            self.handle,
+            access=self.access,
+            name=name or f"{self.name}[{offset:#x}:{offset + size:#x}]",
+            offset=self._offset + offset,
+            size=size,
+            rule=rule or self.rule,
+        )
+        self._windows.append(window)
+        return window
+
+    def doorbell(self, offset: int) -> Doorbell:
+        """Return a 32-bit doorbell: a pwrite in C, or a value that Python hands on."""
+        self._require_open()
+        plan(self.rule, offset, 4, self.size, region=self.name, is_write=True)
+        source = self.handle.pread_source() if self.access is Access.PREAD else None
+        if source is None:
+            doorbell = Doorbell.python(self, offset)
+        else:
+            fd, file_offset = source
+            doorbell = Doorbell.syscall(
+                self, offset, os.dup(fd), file_offset + self._offset + offset, self._swap
+            )
+        self._doorbells.append(doorbell)
+        return doorbell
+
+    @property
+    def closed(self) -> bool:
+        """Whether accesses are impossible."""
+        return self._state != "open"
+
+    def close(self) -> None:
+        """Let go of the region, its windows and its doorbells."""
+        if self._state == "open":
+            self._state = "closed"
+            for window in self._windows:
+                window.close()
+            for doorbell in self._doorbells:
+                doorbell.close()
+
+    def _after_fork(self) -> None:
+        if self._state == "open":
+            self._state = "forked"
+            for doorbell in self._doorbells:
+                doorbell.close()

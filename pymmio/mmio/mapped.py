@@ -1,0 +1,202 @@
+"""Regions on a mapping: one instruction an access, checked by the C type below."""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from pymmio.arch import RegionBase, current, ffi, lib
+from pymmio.errors import AccessFault, AccessorsMissing, Closed
+from pymmio.handle import Access
+from pymmio.mmio.access import PCI, AccessRule, plan
+from pymmio.mmio.doorbell import Doorbell
+from pymmio.mmio.mapping import Mapping
+from pymmio.mmio.region import Region, check_window
+
+__all__ = ["MappedRegion"]
+
+SLICE_NS = 20_000_000
+"""How long a call in C may go on before Python looks for signals, in nanoseconds."""
+
+
+class MappedRegion(RegionBase, Region):
+    """A region whose accesses are single instructions on a mapping.
+
+    ``readN`` and ``writeN`` come from the C type; it asks the methods below whenever an
+    access is not plainly good.
+    """
+
+    access = Access.MAPPED
+
+    if TYPE_CHECKING:
+        read8 = RegionBase.read8
+        read16 = RegionBase.read16
+        read32 = RegionBase.read32
+        read64 = RegionBase.read64
+        write8 = RegionBase.write8
+        write16 = RegionBase.write16
+        write32 = RegionBase.write32
+        write64 = RegionBase.write64
+
+    def __init__(
+        self,
+        mapping: Mapping,
+        *,
+        name: str | None = None,
+        offset: int = 0,
+        size: int | None = None,
+        rule: AccessRule = PCI,
+        is_whole: bool = True,
+    ) -> None:
+        """``offset`` is in the mapping.  A window (not ``is_whole``) never closes the mapping."""
+        mapping.require_open()
+        self.mapping = mapping
+        self.name = name or mapping.name
+        self.size = mapping.size - offset if size is None else size
+        self.rule = rule
+        self._offset = offset
+        self._is_whole = is_whole
+        self._swap = rule.byteorder != sys.byteorder
+        widths = sum(rule.direct_widths)  # 1, 2, 4, 8 are a bit mask as they are
+        self._bind(mapping, mapping.c_address, offset, self.size, widths, self._swap)
+        mapping.attach(self)
+
+    def _turn_off(self) -> None:
+        self._unbind()
+
+    def _require_open(self) -> None:
+        self.mapping.require_open()
+
+    def _load(self, offset: int, width: int) -> int:
+        value = ffi.new("uint64_t *")
+        error = lib.pm_read(self.mapping.cdata, self._offset + offset, width, value)
+        if error:
+            self._faulted(offset, width, None, error)
+        return self._ordered(int(value[0]), width)
+
+    def _store(self, offset: int, width: int, value: int) -> None:
+        number = self._ordered(value, width)
+        error = lib.pm_write(self.mapping.cdata, self._offset + offset, width, number)
+        if error:
+            self._faulted(offset, width, value, error)
+
+    def _ordered(self, value: int, width: int) -> int:
+        if not self._swap:
+            return value
+        return int.from_bytes(value.to_bytes(width, "little"), "big")
+
+    def _faulted(self, offset: int, width: int, value: int | None, error: int) -> NoReturn:
+        """Raise what an accessor of the core reported."""
+        is_write = value is not None
+        what = f"{self.name}: {'write' if is_write else 'read'} of {width} bytes at {offset:#x}"
+        place: dict[str, Any] = {
+            "region": self.name,
+            "offset": offset,
+            "width": width,
+            "is_write": is_write,
+            "value": value,
+        }
+        if error == lib.PM_CLOSED:
+            self.mapping.require_open()
+            raise Closed(f"{what}: the region was closed", hint="Open the device again")
+        if error == lib.PM_MISSING:
+            raise AccessorsMissing(
+                f"{what}: pymmio cannot access mapped PCI memory on {current().name} yet",
+                hint="Open the device with access='pread'",
+            )
+        fault = lib.pm_last_fault()
+        name = signal.Signals(fault.signal).name
+        raised = AccessFault(
+            f"{what} failed: {name}, si_code {fault.code}, address {fault.address:#x}",
+            hint="Memory access is switched off (COMMAND.MEM, D3hot) or the device is gone",
+            **place,
+        )
+        raised.cause_code = fault.signal
+        raise raised
+
+    def _wait(self, offset: int, width: int, mask: int, value: int, timeout_s: float) -> int:
+        self._require_open()
+        pieces = plan(self.rule, offset, width, self.size, region=self.name)
+        if len(pieces) > 1 or value & ~mask:
+            return super()._wait(offset, width, mask, value, timeout_s)
+        last = ffi.new("uint64_t *")
+        deadline_ns = time.monotonic_ns() + int(timeout_s * 1e9)
+        while True:
+            error = lib.pm_wait(
+                self.mapping.cdata, self._offset + offset, width, self._swap, mask, value,
+                deadline_ns, SLICE_NS, last,
+            )  # fmt: skip
+            if error == lib.PM_OK:
+                return int(last[0])
+            if error == lib.PM_TIMEOUT:
+                raise self._timed_out(offset, width, mask, value, int(last[0]), timeout_s)
+            if error != lib.PM_AGAIN:
+                self._faulted(offset, width, None, error)
+
+    def read_block(self, offset: int, size: int, *, width: int) -> bytes:
+        """Read ``size`` bytes in accesses of ``width`` bytes; see :meth:`Region.read_block`.
+
+        A fault is an AccessFault whose ``offset`` says how far the copy came.
+        """
+        self._check_block(offset, size, width, is_write=False)
+        data = bytearray(size)
+        moved = ffi.new("size_t *")
+        error = lib.pm_copy_from(
+            self.mapping.cdata, self._offset + offset, ffi.from_buffer(data), size, width, moved
+        )
+        if error:
+            self._faulted(offset + int(moved[0]), width, None, error)
+        return bytes(data)
+
+    def write_block(self, offset: int, data: Any, *, width: int) -> None:
+        """Write the bytes of ``data`` in accesses of ``width`` bytes, low address first."""
+        memory = ffi.from_buffer("uint8_t[]", data)
+        self._check_block(offset, len(memory), width, is_write=True)
+        moved = ffi.new("size_t *")
+        error = lib.pm_copy_to(
+            self.mapping.cdata, self._offset + offset, memory, len(memory), width, moved
+        )
+        if error:
+            at = int(moved[0])
+            value = int.from_bytes(bytes(memory[at : at + width]), self.rule.byteorder)
+            self._faulted(offset + at, width, value, error)
+
+    def window(
+        self, offset: int, size: int, *, name: str | None = None, rule: AccessRule | None = None
+    ) -> MappedRegion:
+        """Return a part of the region; see :meth:`Region.window`."""
+        check_window(self, offset, size)
+        return MappedRegion(
+            self.mapping,
+            name=name or f"{self.name}[{offset:#x}:{offset + size:#x}]",
+            offset=self._offset + offset,
+            size=size,
+            rule=rule or self.rule,
+            is_whole=False,
+        )
+
+    def doorbell(self, offset: int) -> Doorbell:
+        """Return a 32-bit doorbell whose access is one store of the core."""
+        self._require_open()
+        plan(self.rule, offset, 4, self.size, region=self.name, is_write=True)
+        return Doorbell.mapped(self, offset, self.mapping, self._offset + offset, self._swap)
+
+    def view(self) -> memoryview:
+        """Return the region as plain bytes; only where the rule says RAM-like."""
+        if not self.rule.ram_like or not current().has_accessors:
+            return super().view()
+        return self.mapping.view(self._offset, self.size)
+
+    @property
+    def closed(self) -> bool:
+        """Whether accesses are impossible."""
+        return not self.mapping.is_open
+
+    def close(self) -> None:
+        """Unmap; pollers and doorbells return Closed first.  A window leaves the whole open."""
+        if self._is_whole:
+            self.mapping.close()
+        else:
+            self._unbind()

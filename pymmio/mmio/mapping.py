@@ -1,0 +1,145 @@
+"""A mapping of device memory: shared by regions, pollers and doorbells, unmapped once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import time
+import weakref
+from typing import TYPE_CHECKING, Any
+
+from pymmio import forks
+from pymmio.arch import ffi, install_fault_handler, lib
+from pymmio.errors import BufferBusy, Closed, ForkedObject, PermissionRefused, Unsupported
+
+if TYPE_CHECKING:
+    from pymmio.mmio.mapped import MappedRegion
+
+__all__ = ["Mapping"]
+
+CLOSE_TIMEOUT_S = 5.0
+_MAP_FAILED = (1 << 64) - 1
+
+
+class Mapping:
+    """``size`` bytes of a file descriptor's memory, or of a buffer, at one address.
+
+    ``close`` turns all users away (they raise Closed), waits for calls that are still
+    running in C, and only then unmaps.  The child of a fork has no mapping: the memory is
+    not inherited, and every use raises ForkedObject.
+    """
+
+    def __init__(self, address: int, size: int, name: str, keep: object, *, owned: bool) -> None:
+        """Not for callers: use :meth:`of_file` or :meth:`of_buffer`."""
+        self.name = name
+        self.size = size
+        self._keep = keep
+        self._owned = owned
+        self._state = "open"
+        self._cdata: Any = ffi.new("pm_mapping *")
+        self._cdata.base = ffi.cast("uint8_t *", address)
+        self._cdata.size = size
+        self._address = address
+        self._regions: weakref.WeakSet[MappedRegion] = weakref.WeakSet()
+        self._exports: weakref.WeakSet[Any] = weakref.WeakSet()
+        forks.track(self)
+
+    @classmethod
+    def of_file(cls, fd: int, file_offset: int, size: int, name: str, *, writable: bool) -> Mapping:
+        """Map ``size`` bytes at ``file_offset`` (page-aligned) shared.
+
+        The descriptor is not duplicated and may be closed afterwards.  Installs the handler
+        for device faults, or puts it on top again.
+        """
+        install_fault_handler()
+        prot = lib.PROT_READ | (lib.PROT_WRITE if writable else 0)
+        pointer = lib.mmap(ffi.NULL, size, prot, lib.MAP_SHARED, fd, file_offset)
+        address = int(ffi.cast("uintptr_t", pointer))
+        if address == _MAP_FAILED:
+            number = ffi.errno
+            what = f"{name}: {size:#x} bytes cannot be mapped: {os.strerror(number)}"
+            if number in (errno.EPERM, errno.EACCES):
+                raise PermissionRefused(what, hint="Look at the permissions of the device node")
+            raise Unsupported(what, hint="Open the device with access='pread'")
+        lib.madvise(pointer, size, lib.MADV_DONTFORK)
+        return cls(address, size, name, None, owned=True)
+
+    @classmethod
+    def of_buffer(cls, buffer: Any, name: str) -> Mapping:
+        """Take the memory of a writable buffer, which is kept alive, as if it were mapped."""
+        install_fault_handler()
+        memory = ffi.from_buffer("uint8_t[]", buffer, require_writable=True)
+        return cls(int(ffi.cast("uintptr_t", memory)), len(memory), name, memory, owned=False)
+
+    @property
+    def cdata(self) -> Any:
+        """The ``pm_mapping *`` for functions of the core."""
+        return self._cdata
+
+    @property
+    def c_address(self) -> int:
+        """The address of the ``pm_mapping`` structure."""
+        return int(ffi.cast("uintptr_t", self._cdata))
+
+    @property
+    def is_open(self) -> bool:
+        """Whether accesses are possible."""
+        return self._state == "open"
+
+    def require_open(self) -> None:
+        """Raise Closed or ForkedObject unless accesses are possible."""
+        if self._state == "forked":
+            raise ForkedObject(
+                f"{self.name} belongs to the parent process", hint="Open the device after fork"
+            )
+        if self._state != "open":
+            raise Closed(f"{self.name} is closed", hint="Open the device again")
+
+    def attach(self, region: MappedRegion) -> None:
+        """Remember a region that must be turned off when the mapping goes."""
+        self._regions.add(region)
+
+    def view(self, offset: int, size: int) -> memoryview:
+        """Return plain bytes of the memory; ``close`` raises BufferBusy while a view exists."""
+        self.require_open()
+        export = ffi.buffer(ffi.cast("uint8_t *", self._address + offset), size)
+        self._exports.add(export)
+        return memoryview(export)
+
+    def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """Turn users away, wait for them, unmap.  Closing twice is fine.
+
+        Raises BufferBusy, and leaves the memory mapped, while a plain view exists or a call
+        in C has not come back after ``timeout_s``.
+        """
+        if self._state != "open":
+            return
+        if len(self._exports):
+            raise BufferBusy(
+                f"{self.name}: {len(self._exports)} memoryviews of it exist",
+                hint="Release them before close()",
+            )
+        self._cdata.closing = 1
+        deadline = time.monotonic() + timeout_s
+        while self._cdata.users:
+            if time.monotonic() > deadline:
+                raise BufferBusy(
+                    f"{self.name}: {self._cdata.users} calls still use it after {timeout_s} s",
+                    hint="Let the threads that use the region end, then close again",
+                )
+            time.sleep(0.0005)
+        self._state = "closed"
+        self._turn_off()
+        if self._owned:
+            lib.munmap(ffi.cast("void *", self._address), self.size)
+        self._keep = None
+
+    def _turn_off(self) -> None:
+        for region in list(self._regions):
+            region._turn_off()
+
+    def _after_fork(self) -> None:
+        if self._state == "open":
+            self._state = "forked"
+            self._cdata.closing = 1
+            self._turn_off()

@@ -1,0 +1,155 @@
+"""A region that reports each access to a trace sink."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from pymmio.mmio.access import AccessRule, Order
+from pymmio.mmio.doorbell import Doorbell
+from pymmio.mmio.region import Region
+from pymmio.trace import AccessEvent, Sink
+
+__all__ = ["TracedRegion"]
+
+
+class TracedRegion(Region):
+    """Stands in front of another region; rules and errors are that region's.
+
+    An event is made when the access has come back, also where it raised.  Doorbells of
+    engines are handed to Python, so that they are seen too.
+    """
+
+    def __init__(self, inner: Region, sink: Sink) -> None:
+        self.inner = inner
+        self.sink = sink
+        self.name = inner.name
+        self.size = inner.size
+        self.rule = inner.rule
+        self.access = inner.access
+
+    def _report(
+        self,
+        kind: str,
+        offset: int,
+        width: int,
+        call: Callable[[], Any],
+        value: int | None = None,
+        size: int = 0,
+    ) -> Any:
+        error: str | None = None
+        try:
+            result = call()
+            if value is None and isinstance(result, int):
+                value = result
+            return result
+        except BaseException as raised:
+            error, value = f"{type(raised).__name__}: {raised}", None
+            raise
+        finally:
+            self.sink(
+                AccessEvent(
+                    time.monotonic_ns(), self.name, kind, offset, width, value, size or width, error
+                )
+            )
+
+    def _load(self, offset: int, width: int) -> int:
+        return self.inner._load(offset, width)
+
+    def _store(self, offset: int, width: int, value: int) -> None:
+        self.inner._store(offset, width, value)
+
+    def _require_open(self) -> None:
+        self.inner._require_open()
+
+    def _traced_read(self, offset: int, width: int, order: Order | None = None) -> int:
+        call = lambda: self.inner._slow_read(offset, width, order)  # noqa: E731
+        value: int = self._report("read", offset, width, call)
+        return value
+
+    def _traced_write(
+        self, offset: int, width: int, value: int, order: Order | None = None
+    ) -> None:
+        call = lambda: self.inner._slow_write(offset, width, value, order)  # noqa: E731
+        self._report("write", offset, width, call, value)
+
+    def read8(self, offset: int, /) -> int:
+        """Read 8 bits and report it."""
+        return self._traced_read(offset, 1)
+
+    def read16(self, offset: int, /) -> int:
+        """Read 16 bits and report it."""
+        return self._traced_read(offset, 2)
+
+    def read32(self, offset: int, /) -> int:
+        """Read 32 bits and report it."""
+        return self._traced_read(offset, 4)
+
+    def read64(self, offset: int, order: Order | None = None) -> int:
+        """Read 64 bits and report it."""
+        return self._traced_read(offset, 8, order)
+
+    def read(self, offset: int, width: int) -> int:
+        """Read ``width`` bytes and report it."""
+        return self._traced_read(offset, width)
+
+    def write8(self, offset: int, value: int, /) -> None:
+        """Write 8 bits and report it."""
+        self._traced_write(offset, 1, value)
+
+    def write16(self, offset: int, value: int, /) -> None:
+        """Write 16 bits and report it."""
+        self._traced_write(offset, 2, value)
+
+    def write32(self, offset: int, value: int, /) -> None:
+        """Write 32 bits and report it."""
+        self._traced_write(offset, 4, value)
+
+    def write64(self, offset: int, value: int, order: Order | None = None) -> None:
+        """Write 64 bits and report it."""
+        self._traced_write(offset, 8, value, order)
+
+    def write(self, offset: int, width: int, value: int) -> None:
+        """Write ``width`` bytes and report it."""
+        self._traced_write(offset, width, value)
+
+    def _wait(self, offset: int, width: int, mask: int, value: int, timeout_s: float) -> int:
+        call = lambda: self.inner._wait(offset, width, mask, value, timeout_s)  # noqa: E731
+        last: int = self._report("wait", offset, width, call)
+        return last
+
+    def read_block(self, offset: int, size: int, *, width: int) -> bytes:
+        """Read a block and report it as one event."""
+        call = lambda: self.inner.read_block(offset, size, width=width)  # noqa: E731
+        data: bytes = self._report("block", offset, width, call, size=size)
+        return data
+
+    def write_block(self, offset: int, data: Any, *, width: int) -> None:
+        """Write a block and report it as one event."""
+        call = lambda: self.inner.write_block(offset, data, width=width)  # noqa: E731
+        self._report("block", offset, width, call, size=len(memoryview(data).cast("B")))
+
+    def window(
+        self, offset: int, size: int, *, name: str | None = None, rule: AccessRule | None = None
+    ) -> TracedRegion:
+        """Return a traced window."""
+        return TracedRegion(self.inner.window(offset, size, name=name, rule=rule), self.sink)
+
+    def doorbell(self, offset: int) -> Doorbell:
+        """Return a doorbell that goes through this region, so that rings are reported."""
+        self.inner.doorbell(offset).close()  # the same refusals
+        return Doorbell.python(self, offset)
+
+    def view(self) -> memoryview:
+        """Return plain bytes, whose accesses cannot be traced."""
+        return self.inner.view()
+
+    @property
+    def closed(self) -> bool:
+        """Whether accesses are impossible."""
+        return self.inner.closed
+
+    def close(self) -> None:
+        """Close the region behind."""
+        self.inner.close()
