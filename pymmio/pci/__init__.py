@@ -4,24 +4,53 @@ from __future__ import annotations
 
 from pymmio.pci.address import PciAddress
 from pymmio.pci.bars import Bar, BarKind, decode_bars, size_bars
+from pymmio.pci.caps import (
+    Capability,
+    CapabilityId,
+    Link,
+    Msi,
+    MsiX,
+    MsiXPlace,
+    PcieType,
+    PciExpress,
+    PowerManagement,
+    PowerState,
+    VendorSpecific,
+)
 from pymmio.pci.config import ConfigSpace
+from pymmio.pci.dump import hex_dump
+from pymmio.pci.extended import ExtendedCapability, ExtendedCapabilityId
 from pymmio.pci.header import Command, ConfigRegion, HeaderLayout, InterruptPin, Offset, Status
 from pymmio.pci.match import HasPciIds, PciIds, PciMatch
 
 __all__ = [
     "Bar",
     "BarKind",
+    "Capability",
+    "CapabilityId",
     "Command",
     "ConfigRegion",
     "ConfigSpace",
+    "ExtendedCapability",
+    "ExtendedCapabilityId",
     "HasPciIds",
     "HeaderLayout",
     "InterruptPin",
+    "Link",
+    "Msi",
+    "MsiX",
+    "MsiXPlace",
     "Offset",
     "PciAddress",
+    "PciExpress",
     "PciIds",
     "PciMatch",
+    "PcieType",
+    "PowerManagement",
+    "PowerState",
     "Status",
+    "VendorSpecific",
     "decode_bars",
+    "hex_dump",
     "size_bars",
 ]

@@ -6,8 +6,12 @@ there changes under the program's feet.
 
 from __future__ import annotations
 
+from typing import TypeVar
+
 from pymmio.errors import DeviceGone, ProtocolError, UnsafeUpdate
 from pymmio.pci.bars import BAR_COUNTS, Bar, decode_bars, read_bar_dwords, size_bars
+from pymmio.pci.caps import Capability, walk_capabilities
+from pymmio.pci.extended import ExtendedCapability, walk_extended_capabilities
 from pymmio.pci.header import (
     CONFIG_SIZES,
     Command,
@@ -16,11 +20,14 @@ from pymmio.pci.header import (
     InterruptPin,
     Offset,
     Status,
+    flag_names,
     named,
 )
 from pymmio.pci.match import PciIds
 
 __all__ = ["ConfigSpace"]
+
+C = TypeVar("C", bound=Capability)
 
 _LAYOUT_MASK = 0x7F  # PCI Local Bus 3.0 §6.2.1, Header Type bits 6:0
 _MULTI_FUNCTION = 0x80  # PCI Local Bus 3.0 §6.2.1, Header Type bit 7
@@ -221,10 +228,37 @@ class ConfigSpace:
             raise ProtocolError(f"header layout {layout:#x} is none that PCI knows")
         return BAR_COUNTS[HeaderLayout(layout)]
 
+    # --- capabilities --------------------------------------------------------------
+
+    def capabilities(self) -> tuple[Capability, ...]:
+        """Walk the list of capabilities; ProtocolError where it is damaged."""
+        return walk_capabilities(self)
+
+    def capability(self, family: type[C]) -> C | None:
+        """Return the first capability of a family, such as ``MsiX``, or None."""
+        return next((cap for cap in self.capabilities() if isinstance(cap, family)), None)
+
+    def extended_capabilities(self) -> tuple[ExtendedCapability, ...]:
+        """Walk the list of extended capabilities; none in a space of 256 bytes."""
+        return walk_extended_capabilities(self)
+
     # --- dump ----------------------------------------------------------------------
 
     def dump(self) -> bytes:
-        """Return all bytes, read with 4-byte accesses."""
+        """Return all bytes, read with 4-byte accesses; ``hex_dump`` prints them."""
         return b"".join(
             self.read32(offset).to_bytes(4, "little") for offset in range(0, self.size, 4)
         )
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the header, decoded, ready for JSON; reads only."""
+        return {
+            **self.ids.as_dict(),
+            "header_layout": int(self.header_layout),
+            "is_multi_function": self.is_multi_function,
+            "command": flag_names(self.command),
+            "status": flag_names(self.status),
+            "interrupt_pin": int(self.interrupt_pin),
+            "interrupt_line": self.interrupt_line,
+            "bars": [bar.as_dict() for bar in self.bars()],
+        }

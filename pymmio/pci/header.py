@@ -17,6 +17,7 @@ __all__ = [
     "InterruptPin",
     "Offset",
     "Status",
+    "flag_names",
     "named",
 ]
 
@@ -30,6 +31,13 @@ def named(kind: type[enum.IntEnum], number: int) -> int:
         return kind(number)
     except ValueError:
         return number
+
+
+def flag_names(flags: enum.IntFlag) -> list[str]:
+    """Return the names of the bits that are set, reserved ones as ``bit N``."""
+    known = {int(member): member.name for member in type(flags)}
+    bits = (bit for bit in range(int(flags).bit_length()) if flags & 1 << bit)
+    return [known.get(1 << bit) or f"bit {bit}" for bit in bits]
 
 
 class ConfigRegion(Protocol):
