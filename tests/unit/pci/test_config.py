@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from pymmio.errors import DeviceGone, ProtocolError, UnsafeUpdate
@@ -7,7 +9,7 @@ from pymmio.pci import Command, ConfigSpace, HeaderLayout, InterruptPin, PciIds,
 
 from .fakes import ConfigAccess, FakeConfig
 
-# QEMU 7.2, q35, -device edu: header as its source sets it (docs/specs/edu), all else zero.
+# Laid out like QEMU's edu device (ids as in its docs/specs/edu), all else zero.
 EDU_HEADER = bytes.fromhex(
     "34 12 e8 11 03 01 10 00 10 00 ff 00 00 00 00 00"
     "00 00 80 fe 00 00 00 00 00 00 00 00 00 00 00 00"
@@ -147,3 +149,21 @@ def test_dump_reads_four_bytes_at_a_time(fake, config):
     assert config.dump() == bytes(fake.content)
     assert {access.width for access in fake.log} == {4}
     assert len(fake.log) == 64
+
+
+def test_as_dict_is_ready_for_json(fake, config):
+    fake.put(0x04, 2, 0x8106)
+    shown = config.as_dict()
+    assert json.loads(json.dumps(shown)) == shown
+    assert shown["command"] == ["MEMORY", "BUS_MASTER", "SERR_ENABLE", "bit 15"]
+    assert shown["status"] == ["CAPABILITIES_LIST"]
+    assert shown["bars"] == [
+        {
+            "index": 0,
+            "kind": "mem32",
+            "address": 0xFE80_0000,
+            "is_prefetchable": False,
+            "size": None,
+        }
+    ]
+    assert fake.writes == []
