@@ -29,12 +29,5 @@ def _local_values(frames: TracebackType | None, module: str) -> str:
         frames = frames.tb_next
     if not last:
         return ""
-    return "with\n" + "".join(f"  {name} = {_safe_repr(value)}\n" for name, value in last.items())
-
-
-def _safe_repr(value: object) -> str:
-    try:
-        return _REPR.repr(value)
-    except Exception as error:
-        # The object may be what is broken; its repr must not hide the failure.
-        return f"<repr raised {type(error).__name__}>"
+    # reprlib survives an object whose own repr raises: it may be what is broken.
+    return "with\n" + "".join(f"  {name} = {_REPR.repr(value)}\n" for name, value in last.items())
