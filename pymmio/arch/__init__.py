@@ -21,7 +21,7 @@ from pymmio.errors import Unsupported
 
 if TYPE_CHECKING:
     from pymmio.arch._core import ffi, lib
-    from pymmio.arch._types import BufferBase, RegionBase
+    from pymmio.arch._types import BufferBase, make_region_type
 else:
     from pymmio.arch._core import ffi, lib
 
@@ -29,12 +29,12 @@ __all__ = [
     "Arch",
     "Barrier",
     "BufferBase",
-    "RegionBase",
     "current",
     "fault_handler_state",
     "ffi",
     "install_fault_handler",
     "lib",
+    "make_region_type",
     "region_types",
 ]
 
@@ -56,12 +56,12 @@ def _load_types() -> ModuleType:
 
 if not TYPE_CHECKING:
     _types: Any = _load_types()
-    RegionBase = _types.RegionBase
     BufferBase = _types.BufferBase
+    make_region_type = _types.make_region_type
 
 
 def region_types() -> Any:
-    """Return the module of the C types RegionBase and BufferBase."""
+    """Return the module of the C types."""
     return sys.modules[_TYPES]
 
 

@@ -7,7 +7,7 @@ import sys
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pymmio.arch import RegionBase, current, ffi, lib
+from pymmio.arch import current, ffi, lib, make_region_type
 from pymmio.errors import AccessFault, AccessorsMissing, Closed
 from pymmio.handle import Access
 from pymmio.mmio.access import PCI, AccessRule, plan
@@ -21,24 +21,22 @@ SLICE_NS = 20_000_000
 """How long a call in C may go on before Python looks for signals, in nanoseconds."""
 
 
-class MappedRegion(RegionBase, Region):
-    """A region whose accesses are single instructions on a mapping.
+class _MappedMethods(Region):
+    """What the C type below asks when an access is not plainly good, and the slow rest."""
 
-    ``readN`` and ``writeN`` come from the C type; it asks the methods below whenever an
-    access is not plainly good.
-    """
+    if not TYPE_CHECKING:  # the attributes live in the C type
+        __slots__ = ()
 
     access = Access.MAPPED
 
     if TYPE_CHECKING:
-        read8 = RegionBase.read8
-        read16 = RegionBase.read16
-        read32 = RegionBase.read32
-        read64 = RegionBase.read64
-        write8 = RegionBase.write8
-        write16 = RegionBase.write16
-        write32 = RegionBase.write32
-        write64 = RegionBase.write64
+        mapping: Mapping
+        _offset: int
+        _swap: bool
+        _is_whole: bool
+
+        def _bind(self, mapping: int, offset: int, size: int, widths: int, swap: bool) -> None: ...
+        def _unbind(self) -> None: ...
 
     def __init__(
         self,
@@ -60,7 +58,7 @@ class MappedRegion(RegionBase, Region):
         self._is_whole = is_whole
         self._swap = rule.byteorder != sys.byteorder
         widths = sum(rule.direct_widths)  # 1, 2, 4, 8 are a bit mask as they are
-        self._bind(mapping, mapping.c_address, offset, self.size, widths, self._swap)
+        self._bind(mapping.c_address, offset, self.size, widths, self._swap)
         mapping.attach(self)
 
     def _turn_off(self) -> None:
@@ -200,3 +198,16 @@ class MappedRegion(RegionBase, Region):
             self.mapping.close()
         else:
             self._unbind()
+
+
+if TYPE_CHECKING:
+
+    class MappedRegion(_MappedMethods):
+        """A region whose accesses are single instructions on a mapping.
+
+        ``readN`` and ``writeN`` are methods of C: bounds, alignment and rule are checked,
+        then there is one load or store, whose fault is an exception.
+        """
+
+else:
+    MappedRegion = make_region_type(_MappedMethods)

@@ -13,7 +13,7 @@ from pymmio.arch import ffi, install_fault_handler, lib
 from pymmio.errors import BufferBusy, Closed, ForkedObject, PermissionRefused, Unsupported
 
 if TYPE_CHECKING:
-    from pymmio.mmio.mapped import MappedRegion
+    from pymmio.mmio.mapped import _MappedMethods
 
 __all__ = ["Mapping"]
 
@@ -40,7 +40,7 @@ class Mapping:
         self._cdata.base = ffi.cast("uint8_t *", address)
         self._cdata.size = size
         self._address = address
-        self._regions: weakref.WeakSet[MappedRegion] = weakref.WeakSet()
+        self._regions: weakref.WeakSet[_MappedMethods] = weakref.WeakSet()
         self._exports: weakref.WeakSet[Any] = weakref.WeakSet()
         forks.track(self)
 
@@ -95,7 +95,7 @@ class Mapping:
         if self._state != "open":
             raise Closed(f"{self.name} is closed", hint="Open the device again")
 
-    def attach(self, region: MappedRegion) -> None:
+    def attach(self, region: _MappedMethods) -> None:
         """Remember a region that must be turned off when the mapping goes."""
         self._regions.add(region)
 

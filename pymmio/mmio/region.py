@@ -7,7 +7,6 @@ here, by :func:`pymmio.mmio.access.plan`, the same for every kind and architectu
 
 from __future__ import annotations
 
-import abc
 import operator
 import time
 from types import TracebackType
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["Region"]
 
 
-class Region(abc.ABC):
+class Region:
     """A region of ``size`` bytes.
 
     ``readN`` and ``writeN`` make exactly one access of N bits, or raise: OutOfBounds,
@@ -37,7 +36,9 @@ class Region(abc.ABC):
     rule: AccessRule
     access: Access
 
-    if TYPE_CHECKING:  # each kind brings its own, as fast as it can
+    __slots__ = ()
+
+    if TYPE_CHECKING:  # what each kind brings, as fast as it can
 
         def read8(self, offset: int, /) -> int: ...
         def read16(self, offset: int, /) -> int: ...
@@ -48,41 +49,32 @@ class Region(abc.ABC):
         def write32(self, offset: int, value: int, /) -> None: ...
         def write64(self, offset: int, value: int, order: Order | None = None) -> None: ...
 
-    # --- what a kind provides ----------------------------------------------------------
+        def _load(self, offset: int, width: int) -> int:
+            """Make one access; offset and width are good.  The value is in the rule's order."""
 
-    @abc.abstractmethod
-    def _load(self, offset: int, width: int) -> int:
-        """Make one access; offset and width are good.  The value is in the rule's order."""
+        def _store(self, offset: int, width: int, value: int) -> None:
+            """Make one access; offset, width and value are good."""
 
-    @abc.abstractmethod
-    def _store(self, offset: int, width: int, value: int) -> None:
-        """Make one access; offset, width and value are good."""
+        def _require_open(self) -> None:
+            """Raise Closed or ForkedObject where no access is possible any more."""
 
-    @abc.abstractmethod
-    def _require_open(self) -> None:
-        """Raise Closed or ForkedObject where no access is possible any more."""
+        def window(
+            self, offset: int, size: int, *, name: str | None = None, rule: AccessRule | None = None
+        ) -> Region:
+            """Return a part of the region as a region of its own, closed with the whole.
 
-    @abc.abstractmethod
-    def window(
-        self, offset: int, size: int, *, name: str | None = None, rule: AccessRule | None = None
-    ) -> Region:
-        """Return a part of the region as a region of its own, closed with the whole.
+            ``offset`` must be a multiple of 8 so that alignment means the same in both.
+            """
 
-        ``offset`` must be a multiple of 8 so that alignment means the same in both.
-        """
+        def doorbell(self, offset: int) -> Doorbell:
+            """Return a 32-bit doorbell at ``offset`` for a queue engine in C."""
 
-    @abc.abstractmethod
-    def doorbell(self, offset: int) -> Doorbell:
-        """Return a 32-bit doorbell at ``offset`` for a queue engine in C."""
+        def close(self) -> None:
+            """Let go of the region; later accesses raise Closed."""
 
-    @abc.abstractmethod
-    def close(self) -> None:
-        """Let go of the region; later accesses raise Closed."""
-
-    @property
-    @abc.abstractmethod
-    def closed(self) -> bool:
-        """Whether accesses are impossible."""
+        @property
+        def closed(self) -> bool:
+            """Whether accesses are impossible."""
 
     # --- one access, decided by the rule -----------------------------------------------
 

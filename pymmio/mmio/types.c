@@ -1,9 +1,11 @@
 /* The two C types of the core: what users touch most, and the buffer protocol.
  *
- * RegionBase: single accesses on a mapping that go straight to the device.  Whatever is
- * not plain and good (closed, out of bounds, misaligned, a width that the rule treats
- * specially, a fault) is decided by the Python subclass: _slow_read(offset, width, order),
- * _slow_write(offset, width, value, order), _faulted(offset, width, value or None, error).
+ * The region type: single accesses on a mapping that go straight to the device.  Whatever
+ * is not plain and good (closed, out of bounds, misaligned, a width that the rule treats
+ * specially, a fault) is decided by methods of its Python base class: _slow_read(offset,
+ * width, order), _slow_write(offset, width, value, order), _faulted(offset, width, value or
+ * None, error).  make_region_type(base) makes the type *below* that class, not above it:
+ * CPython calls methods of C fastest when they belong to the very type of the object.
  *
  * BufferBase(source): exposes the buffer of another object.  (Python classes can do that
  * themselves from 3.12 on.)
@@ -30,6 +32,8 @@ static void replace(PyObject **slot, PyObject *by)
     Py_XDECREF(former);
 }
 
+#define N_ATTRIBUTES 7
+
 typedef struct {
     PyObject_HEAD
     volatile uint8_t *base;
@@ -37,7 +41,8 @@ typedef struct {
     /* Offsets below it are inside, for a direct access of this width; 0: none is. */
     size_t end8, end16, end32, end64;
     int swap;
-    PyObject *owner; /* keeps the mapping's memory */
+    /* What the Python side keeps here. */
+    PyObject *attributes[N_ATTRIBUTES];
     PyObject *weakrefs;
 } RegionObject;
 
@@ -48,17 +53,17 @@ static size_t end_of(size_t size, unsigned long widths, size_t width)
     return (widths & width) && size >= width ? size - width + 1 : 0;
 }
 
-/* _bind(owner, mapping address, offset, size, mask of direct widths, swap) */
+/* _bind(mapping address, offset, size, mask of direct widths, swap); the Python side keeps
+ * the mapping alive until _unbind(). */
 static PyObject *region_bind(PyObject *op, PyObject *args)
 {
     RegionObject *self = (RegionObject *)op;
-    PyObject *owner;
     unsigned long long mapping;
     Py_ssize_t offset, size;
     unsigned long widths;
     int swap;
 
-    if (!PyArg_ParseTuple(args, "OKnnkp", &owner, &mapping, &offset, &size, &widths, &swap))
+    if (!PyArg_ParseTuple(args, "Knnkp", &mapping, &offset, &size, &widths, &swap))
         return NULL;
     self->mapping = (pm_mapping *)(uintptr_t)mapping;
     if (!self->mapping || offset < 0 || size < 0 ||
@@ -68,7 +73,6 @@ static PyObject *region_bind(PyObject *op, PyObject *args)
         PyErr_SetString(PyExc_ValueError, "region lies outside its mapping");
         return NULL;
     }
-    replace(&self->owner, owner);
     self->base = self->mapping->base + offset;
     self->end8 = end_of((size_t)size, widths, 1);
     self->end16 = end_of((size_t)size, widths, 2);
@@ -83,7 +87,6 @@ static void unbind(RegionObject *self)
     self->end8 = self->end16 = self->end32 = self->end64 = 0;
     self->base = NULL;
     self->mapping = NULL;
-    replace(&self->owner, NULL);
 }
 
 /* _unbind(): every later access is decided in Python, which says why it is refused. */
@@ -258,15 +261,24 @@ static PyObject *region_write64(PyObject *op, PyObject *const *args, Py_ssize_t 
     return order ? slow_write(op, args[0], 8, args[1], order) : write64(op, args);
 }
 
-static void region_dealloc(PyObject *op)
+static int region_clear(PyObject *op)
 {
     RegionObject *self = (RegionObject *)op;
+
+    unbind(self);
+    for (int i = 0; i < N_ATTRIBUTES; i++)
+        Py_CLEAR(self->attributes[i]);
+    return 0;
+}
+
+static void region_dealloc(PyObject *op)
+{
     PyTypeObject *type = Py_TYPE(op);
 
     PyObject_GC_UnTrack(op);
-    if (self->weakrefs)
+    if (((RegionObject *)op)->weakrefs)
         PyObject_ClearWeakRefs(op);
-    Py_CLEAR(self->owner);
+    region_clear(op);
     ((freefunc)PyType_GetSlot(type, Py_tp_free))(op);
     Py_DECREF(type);
 }
@@ -274,13 +286,8 @@ static void region_dealloc(PyObject *op)
 static int region_traverse(PyObject *op, visitproc visit, void *arg)
 {
     Py_VISIT(Py_TYPE(op));
-    Py_VISIT(((RegionObject *)op)->owner);
-    return 0;
-}
-
-static int region_clear(PyObject *op)
-{
-    unbind((RegionObject *)op);
+    for (int i = 0; i < N_ATTRIBUTES; i++)
+        Py_VISIT(((RegionObject *)op)->attributes[i]);
     return 0;
 }
 
@@ -302,14 +309,24 @@ static PyMethodDef region_methods[] = {
     {NULL, NULL, 0, NULL},
 };
 
+#define ATTRIBUTE(name, i)                                                              \
+    {name, T_OBJECT_EX, offsetof(RegionObject, attributes) + (i) * sizeof(PyObject *), 0, NULL}
+
 static PyMemberDef region_members[] = {
+    ATTRIBUTE("name", 0),
+    ATTRIBUTE("size", 1),
+    ATTRIBUTE("rule", 2),
+    ATTRIBUTE("mapping", 3),
+    ATTRIBUTE("_offset", 4),
+    ATTRIBUTE("_swap", 5),
+    ATTRIBUTE("_is_whole", 6),
     {"__weaklistoffset__", T_PYSSIZET, offsetof(RegionObject, weakrefs), READONLY,
      NULL},
     {NULL, 0, 0, 0, NULL},
 };
 
 static PyType_Slot region_slots[] = {
-    {Py_tp_doc, "Single accesses on a mapping; the base of pymmio.mmio.MappedRegion."},
+    {Py_tp_doc, "A region whose accesses are single instructions on a mapping."},
     {Py_tp_dealloc, region_dealloc},
     {Py_tp_traverse, region_traverse},
     {Py_tp_clear, region_clear},
@@ -319,7 +336,7 @@ static PyType_Slot region_slots[] = {
 };
 
 static PyType_Spec region_spec = {
-    .name = "pymmio.arch._types.RegionBase",
+    .name = "pymmio.mmio.MappedRegion",
     .basicsize = sizeof(RegionObject),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_BASETYPE | Py_TPFLAGS_HAVE_GC,
     .slots = region_slots,
@@ -418,6 +435,23 @@ static PyType_Spec buffer_spec = {
 
 /* --- the module ---------------------------------------------------------------------- */
 
+/* make_region_type(base): base is a class without instance dict and with plain metaclass. */
+static PyObject *make_region_type(PyObject *module, PyObject *base)
+{
+    PyObject *bases = PyTuple_Pack(1, base), *type;
+
+    if (!bases)
+        return NULL;
+    type = PyType_FromModuleAndSpec(module, &region_spec, bases);
+    Py_DECREF(bases);
+    return type;
+}
+
+static PyMethodDef types_methods[] = {
+    {"make_region_type", make_region_type, METH_O, "Make the region type below a class."},
+    {NULL, NULL, 0, NULL},
+};
+
 static int add_type(PyObject *module, PyType_Spec *spec)
 {
     PyObject *type = PyType_FromModuleAndSpec(module, spec, NULL);
@@ -439,7 +473,7 @@ static int types_exec(PyObject *module)
     }
     if (!name_slow_read || !name_slow_write || !name_faulted)
         return -1;
-    return add_type(module, &region_spec) || add_type(module, &buffer_spec) ? -1 : 0;
+    return add_type(module, &buffer_spec);
 }
 
 static PyModuleDef_Slot types_slots[] = {
@@ -451,6 +485,7 @@ static struct PyModuleDef types_module = {
     PyModuleDef_HEAD_INIT,
     .m_name = "pymmio.arch._types",
     .m_doc = "C types of the core; they live in the shared object of pymmio.arch._core.",
+    .m_methods = types_methods,
     .m_slots = types_slots,
 };
 
