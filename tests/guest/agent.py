@@ -25,7 +25,7 @@ from tests.guest.result import Outcome, Result
 EVENT_MARK = "@guest "
 SCRATCH = Path("/run/agent")
 DUMP_TIMEOUT_S = 0.5
-REAP_TIMEOUT_S = 5.0
+REAP_TIMEOUT_S = 3.0
 OUTPUT_LIMIT_BYTES = 64 * 1024
 
 

@@ -85,8 +85,8 @@ def give_back(function: Function) -> str | None:
 def bound_to_vfio(ids: tuple[int, int]) -> Iterator[Function]:
     """Bind the only function with these ids for the block, then give it back."""
     function = find_function(ids)
-    bind_vfio(function)
     try:
+        bind_vfio(function)
         yield function
     finally:
         give_back(function)

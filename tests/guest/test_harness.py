@@ -93,6 +93,16 @@ def test_wrong_device_is_a_failure_with_qemus_message(guest_run: GuestRunner) ->
         guest_run([faults.passes], guest=replace(BARE, devices=("no-such-device",)))
 
 
+def test_case_that_cannot_be_killed_does_not_stop_the_others(guest_run: GuestRunner) -> None:
+    run = guest_run(
+        [faults.unbinds_what_it_holds, faults.passes], guest=replace(BARE, devices=("edu",))
+    )
+    stuck, passed = run.results.values()
+    assert stuck.outcome == "failed"
+    assert "SIGKILL does not end it: it waits in the kernel (vfio" in stuck.detail
+    assert passed.outcome == "passed"
+
+
 def test_host_sees_and_changes_a_disk_between_two_boots(guest_run: GuestRunner) -> None:
     first = guest_run([faults.writes_the_disk], guest=DEFAULT)
     first.check()

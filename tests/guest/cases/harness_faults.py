@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
+import struct
 import sys
 from pathlib import Path
 
 from tests.guest.case import Skip, case
-from tests.guest.inside import SHARE
+from tests.guest.inside import EDU, SHARE, bind_vfio, find_function, give_back
 
 
 def passes() -> None:
@@ -58,6 +60,19 @@ def kills_the_agent() -> None:
 def stops_the_agent() -> None:
     os.kill(os.getppid(), signal.SIGSTOP)
     signal.pause()
+
+
+@case(timeout_s=2.0)
+def unbinds_what_it_holds() -> None:
+    """Wait in the kernel where no signal helps: vfio-pci waits for the holder, which is itself."""
+    function = find_function(EDU)
+    group = os.open(bind_vfio(function), os.O_RDWR)
+    container = os.open("/dev/vfio/vfio", os.O_RDWR)
+    # Linux include/uapi/linux/vfio.h: GROUP_SET_CONTAINER, SET_IOMMU (type1v2), GET_DEVICE_FD
+    fcntl.ioctl(group, 0x3B68, struct.pack("=i", container))
+    fcntl.ioctl(container, 0x3B66, 3)
+    fcntl.ioctl(group, 0x3B6A, bytearray(function.address.encode() + b"\0"))
+    give_back(function)
 
 
 def writes_the_disk() -> None:
