@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar, cast
+from typing import TYPE_CHECKING, Generic, NoReturn, TypeVar
 
 from pymmio.errors import (
+    BadArgument,
     DeviceGone,
     DeviceTimeout,
     ReadOnly,
@@ -111,6 +113,11 @@ class BoundRegister(Generic[R]):
                 f"{self.name}: wait_until() without a field",
                 hint="Name one: wait_until(rdy=1, ...)",
             )
+        if not 0 <= timeout_s < math.inf:
+            raise BadArgument(
+                f"{self.name}: timeout_s={timeout_s!r}",
+                hint="Every wait has a deadline: give seconds",
+            )
         self._refuse_unreadable(fields)
         mask, wanted = self._type._encode(fields)
         wait = getattr(self._space, f"wait{self.spec.width}")
@@ -121,9 +128,7 @@ class BoundRegister(Generic[R]):
                 raw: int = wait(self.offset, mask=mask, value=wanted, timeout_s=part)
                 break
             except DeviceTimeout as error:
-                last: int | None = getattr(error, "last", None)
-                if last is None:
-                    last = cast(int, self._read(self.offset))
+                last = self.read_raw() if error.last is None else error.last
                 if last == self._gone:
                     self._raise_gone(error)
                 left -= part
@@ -273,9 +278,9 @@ class BoundRegister(Generic[R]):
                 f"{self.name} has {self.spec.width} bits, order= is for 64", hint="Leave it out"
             )
 
-    def _refuse_read(self, offset: int) -> int:
+    def _refuse_read(self, offset: int, field: str = "") -> int:
         raise WriteOnly(
-            f"{self._where()} is write-only",
+            f"{self._where()}{': field ' + field if field else ''} is write-only",
             region=self._space.name,
             offset=offset,
             width=self.spec.size_bytes,
@@ -286,7 +291,7 @@ class BoundRegister(Generic[R]):
         known = self.spec.fields
         for name in fields:
             if name in known and known[name].access is WO:
-                self._refuse_read(self.offset)
+                self._refuse_read(self.offset, name)
         if not self.spec.readable:
             self._refuse_read(self.offset)
 

@@ -213,6 +213,8 @@ class RegisterFile:
 
     def __init_subclass__(cls) -> None:
         super().__init_subclass__()
+        if "places" in vars(cls):
+            raise DeclarationError(f"{cls.__name__}: the name 'places' is taken", hint="Rename it")
         places = dict(cls.places)
         for name, item in vars(cls).items():
             if isinstance(item, (Reg, RegArray)):

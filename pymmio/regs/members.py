@@ -235,7 +235,7 @@ class Bytes(Member[bytes]):
 
 
 class Ascii(Member[str]):
-    """Text of printable ASCII, left-justified and padded with spaces (NVMe Base 2.0 §1.5.2).
+    """Text of printable ASCII, left-justified and padded with spaces (NVMe Base 2.0 §1.4).
 
     ``pad`` is the byte that fills the rest.  Reading strips padding and NULs at the end;
     other bytes, which a device should not send, are shown as ``\\xNN`` so that they cannot

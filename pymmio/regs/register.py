@@ -78,7 +78,9 @@ class Register:
             access=access or RW,
             fields=fields,
             reset=reset,
-            doc=(cls.__doc__ or "").strip().partition("\n")[0] if "__doc__" in vars(cls) else "",
+            doc=(cls.__doc__ or "").strip().partition("\n")[0].rstrip(".")
+            if "__doc__" in vars(cls)
+            else "",
             read_side_effects=read_side_effects,
             all_ones_means_gone=bool(all_ones_means_gone),
         )
@@ -124,7 +126,7 @@ class Register:
         """Return a copy that can be written back without clearing or setting anything.
 
         W1C and W1S fields are 0, and so are bits that no field declares: in such registers
-        they may become W1C bits later (RsvdZ of PCIe Base 6.0 §7.4).  Bits that must be
+        they may become W1C bits later (RsvdZ, PCIe Base 5.0 §7.4).  Bits that must be
         preserved instead (RsvdP) are declared as RESERVED.  Raise RegisterError if the
         register has WO fields: what to write there cannot be read.
         """
