@@ -18,9 +18,11 @@ from pymmio.pci.caps import (
     VendorSpecific,
 )
 from pymmio.pci.config import ConfigSpace
+from pymmio.pci.discovery import PciDeviceInfo, PciResource, discover
 from pymmio.pci.dump import hex_dump
 from pymmio.pci.extended import ExtendedCapability, ExtendedCapabilityId
 from pymmio.pci.header import Command, ConfigRegion, HeaderLayout, InterruptPin, Offset, Status
+from pymmio.pci.ids import PciNames, system_names
 from pymmio.pci.match import HasPciIds, PciIds, PciMatch
 
 __all__ = [
@@ -42,15 +44,20 @@ __all__ = [
     "MsiXPlace",
     "Offset",
     "PciAddress",
+    "PciDeviceInfo",
     "PciExpress",
     "PciIds",
     "PciMatch",
     "PcieType",
+    "PciNames",
+    "PciResource",
     "PowerManagement",
     "PowerState",
     "Status",
     "VendorSpecific",
     "decode_bars",
+    "discover",
     "hex_dump",
     "size_bars",
+    "system_names",
 ]
