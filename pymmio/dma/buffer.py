@@ -6,7 +6,7 @@ import warnings
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from pymmio.arch import region_types
+from pymmio.arch import BufferBase
 from pymmio.errors import BadArgument, OutOfBounds
 from pymmio.handle import Iova
 
@@ -15,17 +15,10 @@ if TYPE_CHECKING:
 
     from pymmio.dma.allocation import Allocation
 
-    class _BufferBase:
-        def __new__(cls, source: memoryview) -> Self: ...
-        def __len__(self) -> int: ...
-        def __buffer__(self, flags: int, /) -> memoryview: ...
-else:
-    _BufferBase = region_types().BufferBase
-
 __all__ = ["DmaBuffer"]
 
 
-class DmaBuffer(_BufferBase):
+class DmaBuffer(BufferBase):
     """A buffer from :meth:`DmaSpace.alloc`, or a part of one.
 
     Exposes the buffer protocol, writable: ``memoryview(buf)``, ``bytes(buf)``,
