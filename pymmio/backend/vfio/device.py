@@ -19,7 +19,7 @@ from pymmio.backend.vfio.refusals import reason
 from pymmio.backend.vfio.region import VfioRegion
 from pymmio.backend.vfio.region_info import RegionRecord, read_region
 from pymmio.backend.vfio.sysfs import PciFunction, directory
-from pymmio.errors import DeviceBusy, DeviceGone, ProtocolError, Unsupported
+from pymmio.errors import DeviceBusy, DeviceGone, ProtocolError, PymmioError, Unsupported
 from pymmio.forks import track
 from pymmio.handle import CONFIG_REGION, DmaHandle, IrqKind, RegionInfo
 from pymmio.pci.header import Offset
@@ -43,6 +43,8 @@ class VfioDevice:
         self._connection = connection
         try:
             self._regions = self._read_regions()
+        except PymmioError:  # some of which are OSErrors as well
+            raise
         except OSError as error:
             raise DeviceGone(
                 f"{self.name} was opened and does not say what it has: {reason(error)}",

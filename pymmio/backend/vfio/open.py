@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import enum
 from contextlib import ExitStack
-from typing import TYPE_CHECKING
 
 from pymmio.backend.vfio import refusals
 from pymmio.backend.vfio.connection import Connection
@@ -14,9 +13,7 @@ from pymmio.backend.vfio.kernel import Kernel, LinuxKernel
 from pymmio.backend.vfio.sysfs import PciFunction
 from pymmio.errors import Unsupported, UriError
 from pymmio.pci.address import PciAddress
-
-if TYPE_CHECKING:
-    from pymmio.uri import DeviceUri
+from pymmio.uri import DeviceUri
 
 __all__ = ["Interface", "open", "open_function"]
 

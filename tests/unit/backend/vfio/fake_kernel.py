@@ -172,8 +172,8 @@ class FakeKernel:
             assert path == ADDRESS
         else:
             assert path == CONTAINER_PATH
-        method = getattr(self, f"_{name.lower()}")
-        return int(method(argument) or self.results.get(name, 0))
+        method: Callable[[bytearray | int], int | None] = getattr(self, f"_{name.lower()}")
+        return method(argument) or self.results.get(name, 0)
 
     def pread(self, fd: int, size: int, offset: int) -> bytes:
         self._step(f"pread {offset >> 40}")
