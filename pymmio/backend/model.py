@@ -97,7 +97,7 @@ class DeviceModel(abc.ABC):
 
     def close(self) -> None:
         """Release files and memory."""
-        return None
+        return
 
     def describe(self) -> Mapping[str, str]:
         """Return facts for people, such as size and backing file."""

@@ -6,6 +6,7 @@ from pymmio.mmio.handled import HandleRegion
 from pymmio.mmio.mapped import MappedRegion
 from pymmio.mmio.mapping import Mapping
 from pymmio.mmio.region import Region
+from pymmio.mmio.sparse import SparseRegion
 from pymmio.mmio.traced import TracedRegion
 
 __all__ = [
@@ -17,6 +18,7 @@ __all__ = [
     "Mapping",
     "Order",
     "Region",
+    "SparseRegion",
     "TracedRegion",
     "Violation",
     "plan",

@@ -1,0 +1,220 @@
+"""A device model behind the Protocols that drivers reach it through."""
+
+from __future__ import annotations
+
+import mmap
+import os
+import threading
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+
+from pymmio.backend.model import BarSpec, DeviceModel
+from pymmio.backend.model_config import SIZE as CONFIG_SIZE
+from pymmio.backend.model_config import ConfigModel, msix_table_size
+from pymmio.backend.sim.iommu import SimIommu
+from pymmio.backend.sim.irq import SimIrq
+from pymmio.errors import AccessFault, DeviceNotFound, IommuFault
+from pymmio.handle import CONFIG_REGION, IrqKind, MappedArea, RegionInfo
+
+__all__ = ["SimHandle"]
+
+
+class SimHandle:
+    """A :class:`~pymmio.handle.DeviceHandle` and the model's :class:`ModelHost`.
+
+    Calls of the model are serialised by one lock and run in the thread that makes the
+    access.  ``model`` is there for tests.
+    """
+
+    def __init__(self, model: DeviceModel, name: str) -> None:
+        self.model = model
+        self.name = name
+        self.lock = threading.RLock()
+        self._bars = {bar.index: bar for bar in model.bars}
+        self._memory: dict[int, tuple[int, mmap.mmap]] = {}
+        with ExitStack() as undo:
+            undo.callback(model.close)
+            self.config = ConfigModel(model)
+            self.dma = SimIommu(name)
+            self.irq = SimIrq(model, self.config)
+            for bar in model.bars:
+                if bar.ram:
+                    fd = os.memfd_create(f"pymmio-{name}-bar{bar.index}", os.MFD_CLOEXEC)
+                    undo.callback(os.close, fd)
+                    os.ftruncate(fd, bar.size)
+                    self._memory[bar.index] = (fd, mmap.mmap(fd, bar.size))
+            self._regions = {b.index: _BarRegion(self, b) for b in model.bars if not b.ram}
+            model.attach(self)
+            undo.pop_all()
+
+    # --- DeviceHandle ------------------------------------------------------------------------
+
+    def region_infos(self) -> Sequence[RegionInfo]:
+        """Return the model's BARs and the configuration space."""
+        bars = [self._info(bar) for bar in self.model.bars]
+        return (*bars, RegionInfo(CONFIG_REGION, "config", CONFIG_SIZE))
+
+    def open_region(self, index: int) -> SimRegion | SimRamRegion:
+        """Return the region with this index."""
+        if index == CONFIG_REGION:
+            info = RegionInfo(CONFIG_REGION, "config", CONFIG_SIZE)
+            return SimRegion(info, self.lock, self.config.read, self.config.write)
+        if index not in self._bars:
+            raise DeviceNotFound(f"{self.name} has no region {index}")
+        bar = self._bars[index]
+        if bar.ram:
+            return SimRamRegion(self._info(bar), self._memory[index][0])
+        return self._regions[index].region
+
+    def reset(self) -> None:
+        """Reset the function: model, configuration space, interrupts."""
+        with self.lock:
+            self.config.reset()
+            self.irq.reset()
+            self.model.reset()
+
+    def close(self) -> None:
+        """Close the model and free its memory."""
+        with self.lock:
+            self.dma.close()
+            for fd, memory in self._memory.values():
+                memory.close()
+                os.close(fd)
+            self._memory.clear()
+            self.model.close()
+
+    def _info(self, bar: BarSpec) -> RegionInfo:
+        areas = (MappedArea(0, bar.size),) if bar.ram else ()
+        return RegionInfo(bar.index, f"BAR{bar.index}", bar.size, mappable=areas, is_ram=bar.ram)
+
+    # --- ModelHost -----------------------------------------------------------------------------
+
+    def dma_read(self, iova: int, size: int) -> bytes:
+        """Read the driver's memory for the model."""
+        self._check_master(iova)
+        return self.dma.read(iova, size)
+
+    def dma_write(self, iova: int, data: bytes | bytearray | memoryview) -> None:
+        """Write the driver's memory for the model."""
+        self._check_master(iova)
+        self.dma.write(iova, data)
+
+    def _check_master(self, iova: int) -> None:
+        if not self.config.is_master_on:
+            raise IommuFault(
+                f"{self.name}: the device accessed IOVA {iova:#x} while bus mastering is off",
+                hint="Call device.enable_bus_master() before the device is started",
+            )
+
+    def raise_irq(self, kind: IrqKind, vector: int = 0) -> None:
+        """Signal an interrupt for the model."""
+        self.irq.raise_irq(kind, vector)
+
+    def lower_intx(self) -> None:
+        """Deassert INTx for the model."""
+        self.irq.lower_intx()
+
+    def bar_memory(self, index: int) -> memoryview:
+        """Return the memory behind a BAR that is plain memory."""
+        return memoryview(self._memory[index][1])
+
+
+class SimRegion:
+    """A :class:`~pymmio.handle.RegionHandle` over two functions, one access at a time."""
+
+    def __init__(
+        self,
+        info: RegionInfo,
+        lock: threading.RLock,
+        read: Callable[[int, int], int],
+        write: Callable[[int, int, int], None],
+    ) -> None:
+        self.info = info
+        self._lock = lock
+        self._read = read
+        self._write = write
+
+    def read(self, offset: int, width: int) -> int:
+        """Make one read."""
+        with self._lock:
+            return self._read(offset, width)
+
+    def write(self, offset: int, width: int, value: int) -> None:
+        """Make one write."""
+        with self._lock:
+            self._write(offset, width, value)
+
+    def mmap_source(self) -> None:
+        """A model sees single accesses: nothing to map."""
+        return
+
+    def pread_source(self) -> None:
+        """No file stands behind a model."""
+        return
+
+
+class SimRamRegion(SimRegion):
+    """A BAR that is plain memory: it can be mapped."""
+
+    def __init__(self, info: RegionInfo, fd: int) -> None:
+        super().__init__(info, threading.RLock(), self._pread, self._pwrite)
+        self._fd = fd
+
+    def _pread(self, offset: int, width: int) -> int:
+        return int.from_bytes(os.pread(self._fd, width, offset), "little")
+
+    def _pwrite(self, offset: int, width: int, value: int) -> None:
+        os.pwrite(self._fd, value.to_bytes(width, "little"), offset)
+
+    def mmap_source(self) -> tuple[int, int]:  # type: ignore[override]
+        """Return the memfd."""
+        return self._fd, 0
+
+    def pread_source(self) -> tuple[int, int]:  # type: ignore[override]
+        """Return the memfd."""
+        return self._fd, 0
+
+
+class _BarRegion:
+    """What a model's BAR does: the MSI-X table is the server's, all else the model's."""
+
+    def __init__(self, handle: SimHandle, bar: BarSpec) -> None:
+        model = handle.model
+        self._handle = handle
+        self._bar = bar
+        self._table = bytearray()
+        self._table_at = 0
+        if model.msix_vectors and model.msix_bar == bar.index:
+            self._table = bytearray(msix_table_size(model.msix_vectors))
+            self._table_at = model.msix_offset
+        self.region = SimRegion(handle._info(bar), handle.lock, self._read, self._write)
+
+    def _require_decoding(self, offset: int, width: int, is_write: bool) -> None:
+        if not self._handle.config.is_memory_on:
+            raise AccessFault(
+                f"{self._handle.name}: BAR{self._bar.index} does not answer at {offset:#x}: "
+                "memory access is switched off",
+                region=f"BAR{self._bar.index}",
+                offset=offset,
+                width=width,
+                is_write=is_write,
+                hint="Set COMMAND.MEM in configuration space",
+            )
+
+    def _is_table(self, offset: int, width: int) -> bool:
+        return self._table_at <= offset and offset + width <= self._table_at + len(self._table)
+
+    def _read(self, offset: int, width: int) -> int:
+        self._require_decoding(offset, width, is_write=False)
+        if self._is_table(offset, width):
+            at = offset - self._table_at
+            return int.from_bytes(self._table[at : at + width], "little")
+        return self._handle.model.bar_read(self._bar.index, offset, width)
+
+    def _write(self, offset: int, width: int, value: int) -> None:
+        self._require_decoding(offset, width, is_write=True)
+        if self._is_table(offset, width):
+            at = offset - self._table_at
+            self._table[at : at + width] = value.to_bytes(width, "little")
+        else:
+            self._handle.model.bar_write(self._bar.index, offset, width, value)
