@@ -18,7 +18,7 @@ from pymmio.pci.caps import (
     VendorSpecific,
 )
 from pymmio.pci.config import ConfigSpace
-from pymmio.pci.discovery import PciDeviceInfo, PciResource, discover
+from pymmio.pci.discover import PciDeviceInfo, PciResource, discover
 from pymmio.pci.dump import hex_dump
 from pymmio.pci.extended import ExtendedCapability, ExtendedCapabilityId
 from pymmio.pci.header import Command, ConfigRegion, HeaderLayout, InterruptPin, Offset, Status

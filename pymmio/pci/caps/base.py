@@ -76,7 +76,7 @@ class Capability:
         return {"id": self.id, "name": self.name, "offset": self.offset, **self.facts()}
 
     def __str__(self) -> str:
-        facts = " ".join(f"{key}={_text(value)}" for key, value in self.facts().items())
+        facts = " ".join(f"{key}={_text(key, value)}" for key, value in self.facts().items())
         return f"[{self.offset:02x}] {self.name}" + (f": {facts}" if facts else "")
 
     def __repr__(self) -> str:
@@ -144,11 +144,16 @@ _NAMES = {
 }
 
 
-def _text(value: object) -> str:
+_IN_HEX = frozenset({"address", "data", "offset"})
+
+
+def _text(key: str, value: object) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, int) and key in _IN_HEX:
+        return f"{value:#x}"
     if isinstance(value, Mapping):
-        return ",".join(f"{key}:{_text(item)}" for key, item in value.items())
+        return ",".join(f"{name}:{_text(name, item)}" for name, item in value.items())
     if isinstance(value, list):
-        return ",".join(map(_text, value)) or "none"
+        return ",".join(_text(key, item) for item in value) or "none"
     return "none" if value is None else str(value)

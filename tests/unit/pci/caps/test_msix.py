@@ -39,7 +39,7 @@ def test_e1000e_has_its_tables_in_bar_3():
 def test_text_tells_everything_in_one_line():
     assert str(msix_of(spaces.nvme())) == (
         "[40] MSI-X: enabled=yes masked=no vectors=65"
-        " table=bar:0,offset:8192,size:1040 pending=bar:0,offset:12288,size:16"
+        " table=bar:0,offset:0x2000,size:1040 pending=bar:0,offset:0x3000,size:16"
     )
 
 

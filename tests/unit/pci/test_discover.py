@@ -1,12 +1,16 @@
 from __future__ import annotations
 
+import importlib
 import json
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
-from pymmio.pci import PciAddress, PciMatch, PciNames, PciResource, discover, discovery
+from pymmio.pci import PciAddress, PciMatch, PciNames, PciResource, discover
+
+# the package's name for it is the function
+module = importlib.import_module("pymmio.pci.discover")
 
 EMPTY = "0x0000000000000000 0x0000000000000000 0x0000000000000000"
 NO_RESOURCES = [EMPTY] * 13
@@ -25,7 +29,7 @@ E1000E_RESOURCES = [
 def no_system_names(monkeypatch):
     """Keep the machine's own pci.ids out of the tests."""
     names = PciNames.parse(["1b36  Red Hat, Inc.", "\t0010  QEMU NVM Express Controller"])
-    monkeypatch.setattr(discovery, "system_names", lambda: names)
+    monkeypatch.setattr(module, "system_names", lambda: names)
 
 
 class Tree:
@@ -170,7 +174,7 @@ def test_names_of_udev_s_database_come_first(tree, monkeypatch):
     context = SimpleNamespace(list_devices=lambda *, subsystem: [device])
     pyudev = pytest.importorskip("pyudev")
     monkeypatch.setattr(pyudev, "Context", lambda: context)
-    monkeypatch.setattr(discovery, "_SYSFS", tree.root)
+    monkeypatch.setattr(module, "_SYSFS", tree.root)
     (info,) = discover()
     assert (info.name, info.class_name) == ("Red Hat NVMe", "Non-Volatile memory controller")
 
@@ -182,7 +186,7 @@ def test_without_libudev_the_directory_is_read(tree, monkeypatch):
     tree.add("0000:01:00.0")
     pyudev = pytest.importorskip("pyudev")
     monkeypatch.setattr(pyudev, "Context", no_library)
-    monkeypatch.setattr(discovery, "_SYSFS", tree.root)
+    monkeypatch.setattr(module, "_SYSFS", tree.root)
     assert [str(info.address) for info in discover()] == ["0000:01:00.0"]
 
 
