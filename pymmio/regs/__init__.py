@@ -3,6 +3,7 @@
 from pymmio.regs.bound import BoundRegister
 from pymmio.regs.compound import ArrayOf, Nested
 from pymmio.regs.dump import DumpedField, DumpedRegister, RegisterDump
+from pymmio.regs.dump_layout import DumpedMember, LayoutDump
 from pymmio.regs.field import RESERVED, RO, RW, W1C, W1S, WO, AccessKind, Field
 from pymmio.regs.file import BoundRegArray, Place, Reg, RegArray, RegisterFile
 from pymmio.regs.layout import Layout, LayoutSpec
@@ -31,9 +32,11 @@ __all__ = [
     "BoundRegister",
     "Bytes",
     "DumpedField",
+    "DumpedMember",
     "DumpedRegister",
     "Field",
     "Layout",
+    "LayoutDump",
     "LayoutSpec",
     "Member",
     "Nested",

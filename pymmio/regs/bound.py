@@ -187,11 +187,11 @@ class BoundRegister(Generic[R]):
     def clear(self, *names: str) -> None:
         """Clear the named W1C fields and no other: write 1 to all of their bits.
 
-        The value written has 0 in all other W1C and W1S fields.  If the register also has
-        RW fields it is read first and they, and RESERVED ones, are written back as read;
-        else there is no read.  Bits that no field declares are written as 0.  Raise
-        RegisterError if a field is not W1C, UnsafeUpdate if the rest cannot be kept (WO
-        fields; RW fields where reads have side effects).
+        The value written has 0 in all other W1C and W1S fields, and in bits that no field
+        declares.  If the register has RW or RESERVED fields it is read first and they are
+        written back as read, else there is no read.  Raise RegisterError if a field is not
+        W1C, UnsafeUpdate if the rest cannot be kept (WO fields; RW or RESERVED ones where
+        reads have side effects).
         """
         self._write_one(names, W1C, "clear")
 
@@ -228,14 +228,14 @@ class BoundRegister(Generic[R]):
                 hint=f"Write the whole register: write({spec.name}(...))",
             )
         kept = 0
-        if spec.mask(RW):
+        if stored := spec.mask(RW, RESERVED):
             if self._side_effects:
                 raise UnsafeUpdate(
-                    f"{self.name}: {method}() must read to keep {_listing(spec, RW)}, and reads "
-                    "have side effects",
+                    f"{self.name}: {method}() must read to keep {_listing(spec, RW, RESERVED)}, "
+                    "and reads have side effects",
                     hint=f"Write the whole register: write({spec.name}(...))",
                 )
-            kept = int(self.read()) & spec.mask(RW, RESERVED)
+            kept = int(self.read()) & stored
         self._write_raw(kept | ones, None)
 
     def _read_ordered(self, order: Order) -> int:
@@ -256,13 +256,12 @@ class BoundRegister(Generic[R]):
 
     def _timeout(self, fields: Mapping[str, int], timeout_s: float, last: int) -> DeviceTimeout:
         wanted = ", ".join(f"{name}={_shown(value)}" for name, value in fields.items())
-        error = DeviceTimeout(
+        return DeviceTimeout(
             f"{self._where()}: waited {timeout_s:g} s for {wanted}, last value "
             f"{self._type(last)!r}",
+            last=last,
             hint="Wait longer, or reset the device",
         )
-        error.last = last
-        return error
 
     # --- refusals ------------------------------------------------------------------
 
@@ -345,8 +344,8 @@ def _reads_have_side_effects(spec: RegisterSpec, space: RegisterSpace) -> bool:
     return bool(getattr(getattr(space, "rule", None), "read_side_effects", False))
 
 
-def _listing(spec: RegisterSpec, kind: AccessKind) -> str:
-    return ", ".join(f.name for f in spec.fields.values() if f.access is kind) or "none"
+def _listing(spec: RegisterSpec, *kinds: AccessKind) -> str:
+    return ", ".join(f.name for f in spec.fields.values() if f.access in kinds) or "none"
 
 
 def _shown(value: int) -> str:

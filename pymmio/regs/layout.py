@@ -14,6 +14,8 @@ from pymmio.regs.names import unknown_name
 if TYPE_CHECKING:
     from typing_extensions import Buffer
 
+    from pymmio.regs.dump_layout import LayoutDump
+
 __all__ = ["Layout", "LayoutSpec"]
 
 V = TypeVar("V")
@@ -126,6 +128,16 @@ class Layout:
         """Return the values of all members by name."""
         return {name: getattr(self, name) for name in self.spec.members}
 
+    def as_dict(self) -> dict[str, object]:
+        """Return plain data for JSON: numbers, text, bytes in hex, nested dicts and lists."""
+        return {name: _plain(value) for name, value in self.fields().items()}
+
+    def dump(self) -> LayoutDump:
+        """Return the values of all members for text, JSON or a rich table."""
+        from pymmio.regs.dump_layout import dump_layout
+
+        return dump_layout(self)
+
     # --- how -----------------------------------------------------------------------
 
     @classmethod
@@ -193,6 +205,16 @@ class Layout:
         kind = self.spec.name + ("" if isinstance(self._data, bytes) else ".view")
         parts = (f"{name}={_shown(value)}" for name, value in self.fields().items())
         return f"{kind}({', '.join(parts)})"
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Layout):
+        return value.as_dict()
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    if isinstance(value, bytes):
+        return value.hex()
+    return int(value) if isinstance(value, int) else value
 
 
 def _shown(value: object) -> str:

@@ -52,9 +52,10 @@ class FakeSpace:
             if seen & mask == value:
                 return seen
             if not self.polled:
-                error = DeviceTimeout(f"{self.name}: nothing after {timeout_s} s")
-                error.last = seen if self.timeouts_say_last else None
-                raise error
+                raise DeviceTimeout(
+                    f"{self.name}: nothing after {timeout_s} s",
+                    last=seen if self.timeouts_say_last else None,
+                )
 
     def read8(self, offset):
         return self._read(8, offset)

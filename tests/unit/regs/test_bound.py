@@ -14,7 +14,7 @@ from pymmio.errors import (
     WriteOnly,
 )
 from pymmio.mmio.access import AccessRule, Order
-from pymmio.regs import RO, RW, W1C, W1S, WO, Field, Reg, Register, RegisterFile
+from pymmio.regs import RESERVED, RO, RW, W1C, W1S, WO, Field, Reg, Register, RegisterFile
 from tests.unit.regs.fake_space import FakeSpace
 from tests.unit.regs.sample import CTRL, ID, MIXED, SLOT, STATUS, Mode, Sample
 
@@ -239,6 +239,19 @@ def test_clear_does_not_read_where_there_is_nothing_to_keep(space, regs):
     assert space.peek(0x20, 16) == 1
 
 
+def test_clear_preserves_reserved_bits_also_without_rw_fields(space):
+    class REG(Register, offset=0, width=8):
+        rsvd = Field(bits=(4, 7), access=RESERVED)
+        err = Field(bit=0, access=W1C)
+
+    class File(RegisterFile):
+        reg = Reg(REG)
+
+    space.poke(0, 8, 0xFF)
+    File(space).reg.clear("err")
+    assert space.log == [("read", 8, 0, None), ("write", 8, 0, 0xF1)]
+
+
 def test_set_writes_the_w1s_field_and_no_w1c_one(space, regs):
     space.poke(0x1C, 32, 0x0001_0020)
     regs.status.set("kick")
@@ -374,7 +387,7 @@ def test_a_wait_notices_before_its_deadline_that_the_device_is_gone(space, regs)
 
 
 def test_a_wait_in_parts_lasts_as_long_as_asked(space, regs):
-    with pytest.raises(DeviceTimeout, match="waited 0.6 s"):
+    with pytest.raises(DeviceTimeout, match=r"waited 0\.6 s"):
         regs.status.wait_until(rdy=1, timeout_s=0.6)
     assert sum(part for _, _, part in space.waits) == pytest.approx(0.6)
 

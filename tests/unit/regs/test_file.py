@@ -73,9 +73,9 @@ def test_binding_at_a_wrong_place_is_refused(offset, says):
 
 @pytest.mark.parametrize(("count", "stride"), [(0, 4), (1, 2), (2, 6), (2, 0)])
 def test_a_wrong_array_is_refused(count, stride):
-    with pytest.raises(DeclarationError, match="count=|stride="):
+    with pytest.raises(DeclarationError, match=r"count=|stride="):
         declare(words=RegArray(WORD, offset=0, count=count, stride=stride))
-    with pytest.raises(DeclarationError, match="count=|stride="):
+    with pytest.raises(DeclarationError, match=r"count=|stride="):
         Sample(FakeSpace()).bind_array(WORD, offset=0, count=count, stride=stride)
 
 

@@ -72,7 +72,7 @@ def test_an_unknown_field_is_refused_with_the_known_ones():
 
 
 def test_a_reserved_field_cannot_be_given():
-    with pytest.raises(RegisterError, match="rsvd.*is reserved"):
+    with pytest.raises(RegisterError, match=r"rsvd.*is reserved"):
         CTRL(rsvd=1)
 
 
@@ -198,10 +198,10 @@ def test_a_field_name_that_is_taken_is_refused(name):
 
 
 def test_hiding_an_inherited_field_is_refused():
-    with pytest.raises(DeclarationError, match=r"B\.f hides"):
+    class A(Register, offset=0, width=8):
+        f = Field(bit=0)
 
-        class A(Register, offset=0, width=8):
-            f = Field(bit=0)
+    with pytest.raises(DeclarationError, match=r"B\.f hides"):
 
         class B(A):
             f = 3
