@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from pymmio.backend.model import BarSpec, DeviceModel
 from pymmio.errors import IommuFault
 from pymmio.handle import IrqKind
-from pymmio.models.options import as_int
+from pymmio.models.options import as_int, refuse_unknown
 
 __all__ = ["EduModel"]
 
@@ -63,7 +63,14 @@ class EduModel(DeviceModel):
     has_intx = True
     is_pcie = False
 
-    def __init__(self, *, dma_mask: str | int = 0x0FFF_FFFF, busy_reads: str | int = 0) -> None:
+    def __init__(
+        self,
+        *,
+        dma_mask: str | int = 0x0FFF_FFFF,
+        busy_reads: str | int = 0,
+        **unknown: str,
+    ) -> None:
+        refuse_unknown("edu", unknown, ("busy_reads", "dma_mask"))
         self.dma_mask = as_int("dma_mask", dma_mask)
         self.busy_reads = as_int("busy_reads", busy_reads, high=1_000_000)
         self.buffer = bytearray(_BUFFER_SIZE)

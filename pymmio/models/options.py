@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from pymmio.errors import UriError
 
-__all__ = ["as_bool", "as_int", "as_size"]
+__all__ = ["as_bool", "as_int", "as_size", "refuse_unknown"]
 
 _UNITS = {"K": 1 << 10, "M": 1 << 20, "G": 1 << 30, "T": 1 << 40}
 
@@ -54,3 +56,13 @@ def as_bool(name: str, value: str | bool | int) -> bool:
     if text in {"0", "off", "no", "false"}:
         return False
     raise UriError(f"option {name}={value!r} is neither on nor off", hint=f"write {name}=on or off")
+
+
+def refuse_unknown(model: str, given: Collection[str], known: Collection[str]) -> None:
+    """Raise UriError if ``given`` holds an option that the model does not have."""
+    for name in given:
+        if name not in known:
+            raise UriError(
+                f"model {model} has no option {name!r}",
+                hint=f"it has: {', '.join(sorted(known))}",
+            )
