@@ -38,7 +38,7 @@ RESERVED = AccessKind.RESERVED
 
 
 class Field(Generic[T]):
-    """Bits of a :class:`Register`, declared in the body of its class.
+    """Bits of a :class:`~pymmio.regs.register.Register`, declared in the body of its class.
 
     ``bit=3`` names one bit, ``bits=(0, 15)`` a range, both ends inclusive.  ``enum`` is an
     IntEnum or IntFlag; the field's value then is a member of it.  ``access`` is the

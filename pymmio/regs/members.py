@@ -33,7 +33,7 @@ ByteOrder = Literal["little", "big"]
 
 
 class Member(Generic[V]):
-    """A part of a :class:`Layout`; ``offset`` and ``size`` are in bytes."""
+    """A part of a :class:`~pymmio.regs.layout.Layout`; ``offset`` and ``size`` are in bytes."""
 
     shares_bytes: ClassVar[bool] = False
     """Whether it lies inside another member (bits inside an integer)."""

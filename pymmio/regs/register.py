@@ -26,15 +26,16 @@ class Register:
             en = Field(bit=0, doc="enable")
             css = Field(bits=(4, 6), enum=CommandSet)
 
-    Class arguments: ``offset`` in bytes (may be left to :class:`Reg`), ``width`` in bits
-    (8, 16, 32, 64), ``access`` of fields that do not say theirs (RW), ``reset`` (the value
-    after reset, else made of the fields'), ``read_side_effects`` (True, False, or None: as the
-    region's rule says) and ``all_ones_means_gone`` (a read of all ones raises DeviceGone).
-    A subclass of a register inherits fields and arguments.  A wrong declaration raises
-    DeclarationError when the class is made.
+    Class arguments: ``offset`` in bytes (may be left to :class:`~pymmio.regs.file.Reg`),
+    ``width`` in bits (8, 16, 32, 64), ``access`` of fields that do not say theirs (RW),
+    ``reset`` (the value after reset, else made of the fields'), ``read_side_effects`` (True,
+    False, or None: as the region's rule says) and ``all_ones_means_gone`` (a read of all ones
+    raises DeviceGone).  A subclass of a register inherits fields and arguments.  A wrong
+    declaration raises DeclarationError when the class is made.
 
     ``CC(en=1)`` is a value with 0 in all other fields, ``CC(0x460001)`` a value by number;
-    both together start from the number.  Values are compared and hashed by type and number.
+    both together start from the number.  A value equals an int of that number and a value of
+    the same register, not one of another register.
     """
 
     __slots__ = ("_raw",)
