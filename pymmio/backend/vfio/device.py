@@ -103,10 +103,11 @@ class VfioDevice:
         All registers fall back to their defaults; VFIO restores the configuration header.
         Raises Unsupported where there is no way, DeviceBusy and DeviceGone.
         """
+        fd = self._connection.device.fd
         if not self._flags & uapi.DeviceFlags.RESET:
             raise self._no_reset("VFIO found no way to reset it")
         try:
-            self._kernel.ioctl(self._connection.device.fd, uapi.DEVICE_RESET)
+            self._kernel.ioctl(fd, uapi.DEVICE_RESET)
         except OSError as error:
             if error.errno in (errno.EAGAIN, errno.EBUSY):
                 raise DeviceBusy(

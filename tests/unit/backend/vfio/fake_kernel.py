@@ -346,7 +346,8 @@ class FakeKernel:
 
     def _answer(self, argument: bytearray, name: str, answer: bytes) -> None:
         """Fill in an information structure: argsz says what would be needed."""
-        answer = self.change_answer.get(name, lambda same: same)(answer)
+        change = self.change_answer.get(name)
+        answer = change(answer) if change else answer
         announced = struct.unpack_from("=I", answer)[0]
         needed = max(announced, len(answer))
         copied = answer if len(answer) <= len(argument) else answer[: len(argument)]

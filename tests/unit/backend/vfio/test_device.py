@@ -5,7 +5,14 @@ import struct
 
 import pytest
 
-from pymmio.errors import DeviceBusy, DeviceGone, ForkedObject, ProtocolError, Unsupported
+from pymmio.errors import (
+    Closed,
+    DeviceBusy,
+    DeviceGone,
+    ForkedObject,
+    ProtocolError,
+    Unsupported,
+)
 from pymmio.handle import DeviceHandle, DmaHandle, IrqHandle, IrqKind, RegionHandle
 from tests.unit.backend.vfio.fake_kernel import ADDRESS, FakeKernel
 from tests.unit.backend.vfio.helpers import open_fake
@@ -113,3 +120,11 @@ def test_answers_longer_than_known_are_accepted(kernel: FakeKernel) -> None:
     kernel.change_answer["DEVICE_GET_INFO"] = longer
     open_fake(kernel).close()
     assert kernel.open_fds == {}
+
+
+def test_reset_after_close_raises_whether_there_is_a_reset_or_not(kernel: FakeKernel) -> None:
+    kernel.device_flags = 0b10
+    device = open_fake(kernel)
+    device.close()
+    with pytest.raises(Closed):
+        device.reset()

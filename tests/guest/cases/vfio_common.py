@@ -1,0 +1,156 @@
+"""What the cases of the VFIO backend share: opened handles, child processes, waiting."""
+
+from __future__ import annotations
+
+import os
+import select
+import signal
+import struct
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from time import monotonic
+
+from pymmio.backend import vfio
+from pymmio.backend.vfio.device import VfioDevice
+from pymmio.errors import Closed, PymmioError
+from pymmio.handle import CONFIG_REGION, DeviceHandle
+from pymmio.uri import DeviceUri
+from tests.guest.inside import bound_to_vfio
+
+COMMAND = 0x04  # PCI Local Bus 3.0 §6.2.2: bit 0 I/O, 1 memory, 2 bus master, 10 no INTx
+IO_SPACE, MEMORY_SPACE, BUS_MASTER = 1 << 0, 1 << 1, 1 << 2
+
+
+@contextmanager
+def open_handle(address: str) -> Iterator[VfioDevice]:
+    """Open a bound function for the block; memory decoding and bus mastering are on.
+
+    The block may close it.
+    """
+    handle = vfio.open(DeviceUri.parse(f"vfio:{address}"))
+    try:
+        set_command(handle, on=MEMORY_SPACE | BUS_MASTER)
+        yield handle
+    finally:
+        with suppress(Closed):
+            set_command(handle, off=BUS_MASTER)
+        handle.close()
+
+
+@contextmanager
+def bound_handle(ids: tuple[int, int]) -> Iterator[VfioDevice]:
+    """Bind the only function with these ids to vfio-pci and open it, both for the block."""
+    with bound_to_vfio(ids) as function, open_handle(function.address) as handle:
+        yield handle
+
+
+def set_command(handle: DeviceHandle, *, on: int = 0, off: int = 0) -> None:
+    config = handle.open_region(CONFIG_REGION)
+    config.write(COMMAND, 2, config.read(COMMAND, 2) & ~off | on)
+
+
+def open_descriptors() -> list[str]:
+    """Name the files that this process has open, those of /proc apart."""
+    names = []
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            names.append(os.readlink(f"/proc/self/fd/{number}"))
+        except FileNotFoundError:  # the one that listed them
+            continue
+    return sorted(name for name in names if not name.startswith("/proc"))
+
+
+def in_child(work: Callable[[], None], *, timeout_s: float = 20.0) -> None:
+    """Run ``work`` in a forked process, which may give up rights; raise what it raised."""
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        status = 1
+        try:
+            work()
+            status = 0
+        except BaseException:
+            os.write(writing, traceback.format_exc().encode())
+        finally:
+            os._exit(status)
+    os.close(writing)
+    try:
+        said = _read_all(reading, timeout_s)
+    finally:
+        os.close(reading)
+        if _is_running(pid):
+            os.kill(pid, signal.SIGKILL)
+        _, status = os.waitpid(pid, 0)
+    assert status == 0, f"the child ended with {status}:\n{said}"
+
+
+_kept: list[object] = []  # in a holding child: what would else be finalised
+
+
+@contextmanager
+def holding(work: Callable[[], object]) -> Iterator[int]:
+    """Run ``work`` in a child that then keeps what it got until it is killed with SIGKILL.
+
+    The value is the child's process id; the block begins when ``work`` has returned.
+    """
+    reading, writing = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        os.close(reading)
+        try:
+            _kept.append(work())
+            os.write(writing, b"ready")
+            while True:
+                signal.pause()
+        except BaseException:
+            os.write(writing, traceback.format_exc().encode())
+        finally:
+            os._exit(1)
+    os.close(writing)
+    try:
+        ready, _, _ = select.select([reading], [], [], 20.0)
+        said = os.read(reading, 1 << 16).decode() if ready else "nothing"
+        assert said == "ready", f"the child that should hold the device said:\n{said}"
+        yield pid
+    finally:
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        os.close(reading)
+
+
+@contextmanager
+def refuses(expected: type[PymmioError], *said: str) -> Iterator[None]:
+    """Expect the block to raise ``expected`` with all of ``said`` in its message."""
+    try:
+        yield
+    except expected as error:
+        message = str(error)
+    else:
+        raise AssertionError(f"no {expected.__name__} was raised")
+    missing = [part for part in said if part not in message]
+    assert not missing, f"{missing} not in: {message}"
+
+
+def events(fd: int, timeout_s: float) -> int:
+    """Wait for an eventfd and return how often it was signalled, 0 after the time-out."""
+    ready, _, _ = select.select([fd], [], [], timeout_s)
+    return struct.unpack("=Q", os.read(fd, 8))[0] if ready else 0
+
+
+def _read_all(fd: int, timeout_s: float) -> str:
+    said, deadline = b"", monotonic() + timeout_s
+    while True:
+        ready, _, _ = select.select([fd], [], [], max(0.0, deadline - monotonic()))
+        if not ready:
+            return said.decode() + "\n(the child did not end in time)"
+        piece = os.read(fd, 1 << 16)
+        if not piece:
+            return said.decode()
+        said += piece
+
+
+def _is_running(pid: int) -> bool:
+    """Tell whether a child still runs, without reaping it."""
+    return os.waitid(os.P_PID, pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is None
