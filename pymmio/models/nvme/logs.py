@@ -130,7 +130,7 @@ class Logs:
         else:
             namespace = model.identity.find(nsid)
             if namespace is None:
-                raise CommandError(Status.INVALID_FIELD, location=_NSID_BYTE)
+                raise CommandError(Status.INVALID_NAMESPACE_OR_FORMAT, location=_NSID_BYTE)
             chosen = [namespace]
         features = model.features
         data = bytearray(512)
