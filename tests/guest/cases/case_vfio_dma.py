@@ -11,11 +11,10 @@ from pathlib import Path
 
 import pymmio
 from pymmio.backend import vfio
-from pymmio.dma.memory import SharedMemory
 from pymmio.errors import BudgetExceeded, DmaError, MappingLimit
 from pymmio.handle import DeviceHandle, Iova
 from pymmio.uri import DeviceUri
-from tests.guest.cases.vfio_common import bound_handle, in_child, refuses
+from tests.guest.cases.vfio_common import bound_handle, in_child, refuses, shared_page
 from tests.guest.inside import EDU, bound_to_vfio, wait_until
 
 PAGE = 0x1000
@@ -30,18 +29,8 @@ EDU_BYTES = 2048  # of 4096: QEMU 7.2 ends itself where a transfer reaches the b
 USER = 65534
 
 
-def _address(handle: DeviceHandle, size: int) -> int:
-    """Return the address of fresh shared memory, owned by a DmaSpace of the package."""
-    memory = SharedMemory(size)
-    _alive.append(memory)
-    return memory.address
-
-
-_alive: list[object] = []
-
-
 def _map(handle: DeviceHandle, iova: int, size: int = PAGE) -> None:
-    address = _address(handle, max(size, PAGE))
+    address = shared_page(max(size, PAGE))
     handle.dma.map(Iova(iova), size, address=address, fd=-1, fd_offset=0)
 
 

@@ -13,10 +13,13 @@ from time import monotonic
 
 from pymmio.backend import vfio
 from pymmio.backend.vfio.device import VfioDevice
+from pymmio.dma.memory import SharedMemory
 from pymmio.errors import Closed, PymmioError
 from pymmio.handle import CONFIG_REGION, DeviceHandle
 from pymmio.uri import DeviceUri
 from tests.guest.inside import bound_to_vfio
+
+_kept: list[object] = []  # what would else be finalised
 
 COMMAND = 0x04  # PCI Local Bus 3.0 §6.2.2: bit 0 I/O, 1 memory, 2 bus master, 10 no INTx
 IO_SPACE, MEMORY_SPACE, BUS_MASTER = 1 << 0, 1 << 1, 1 << 2
@@ -48,6 +51,13 @@ def bound_handle(ids: tuple[int, int]) -> Iterator[VfioDevice]:
 def set_command(handle: DeviceHandle, *, on: int = 0, off: int = 0) -> None:
     config = handle.open_region(CONFIG_REGION)
     config.write(COMMAND, 2, config.read(COMMAND, 2) & ~off | on)
+
+
+def shared_page(size: int = 0x1000) -> int:
+    """Return the address of fresh shared memory that lives as long as this process."""
+    memory = SharedMemory(size)
+    _kept.append(memory)
+    return memory.address
 
 
 def open_descriptors() -> list[str]:
@@ -84,9 +94,6 @@ def in_child(work: Callable[[], None], *, timeout_s: float = 20.0) -> None:
             os.kill(pid, signal.SIGKILL)
         _, status = os.waitpid(pid, 0)
     assert status == 0, f"the child ended with {status}:\n{said}"
-
-
-_kept: list[object] = []  # in a holding child: what would else be finalised
 
 
 @contextmanager
