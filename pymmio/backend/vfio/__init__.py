@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from pymmio.backend.vfio.open import Interface, open
+from pymmio.backend.vfio.opening import Interface, open
 
 __all__ = ["Interface", "open"]

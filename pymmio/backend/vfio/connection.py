@@ -1,7 +1,7 @@
 """What differs between the ways to reach a device: group and container, cdev and iommufd.
 
 Everything else in this package (regions, interrupts, reset) needs a device descriptor and
-nothing more.  A further way is one more class with this face, chosen in ``open.py``.
+nothing more.  A further way is one more class with this face, chosen in ``opening.py``.
 """
 
 from __future__ import annotations

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pymmio.backend.vfio.device import VfioDevice
-from pymmio.backend.vfio.open import Interface, open_function
+from pymmio.backend.vfio.opening import Interface, open_function
 from pymmio.pci.address import PciAddress
 from tests.unit.backend.vfio.fake_kernel import ADDRESS, FakeKernel
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 import pytest
 
 import pymmio.backend.vfio
-from pymmio.backend.vfio.open import Interface
+from pymmio.backend.vfio.opening import Interface
 from pymmio.errors import DeviceBusy, DeviceNotFound, Unsupported, UriError
 from tests.unit.backend.vfio.fake_kernel import ADDRESS, DEVICE_PATH, FakeKernel
 from tests.unit.backend.vfio.helpers import open_fake
