@@ -33,7 +33,7 @@ class _MappedMethods(Region):
         mapping: Mapping
         _offset: int
         _swap: bool
-        _is_whole: bool
+        _state: str
 
         def _bind(self, mapping: int, offset: int, size: int, widths: int, swap: bool) -> None: ...
         def _unbind(self) -> None: ...
@@ -55,7 +55,7 @@ class _MappedMethods(Region):
         self.size = mapping.size - offset if size is None else size
         self.rule = rule
         self._offset = offset
-        self._is_whole = is_whole
+        self._state = "whole" if is_whole else "window"
         self._swap = rule.byteorder != sys.byteorder
         widths = sum(rule.direct_widths)  # 1, 2, 4, 8 are a bit mask as they are
         self._bind(mapping.c_address, offset, self.size, widths, self._swap)
@@ -66,6 +66,8 @@ class _MappedMethods(Region):
 
     def _require_open(self) -> None:
         self.mapping.require_open()
+        if self._state == "closed":
+            raise Closed(f"{self.name} is closed", hint="Make the window again")
 
     def _load(self, offset: int, width: int) -> int:
         value = ffi.new("uint64_t *")
@@ -97,7 +99,7 @@ class _MappedMethods(Region):
             "value": value,
         }
         if error == lib.PM_CLOSED:
-            self.mapping.require_open()
+            self._require_open()
             raise Closed(f"{what}: the region was closed", hint="Open the device again")
         if error == lib.PM_MISSING:
             raise AccessorsMissing(
@@ -190,13 +192,14 @@ class _MappedMethods(Region):
     @property
     def closed(self) -> bool:
         """Whether accesses are impossible."""
-        return not self.mapping.is_open
+        return self._state == "closed" or not self.mapping.is_open
 
     def close(self) -> None:
         """Unmap; pollers and doorbells return Closed first.  A window leaves the whole open."""
-        if self._is_whole:
+        if self._state == "whole":
             self.mapping.close()
         else:
+            self._state = "closed"
             self._unbind()
 
 

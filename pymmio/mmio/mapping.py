@@ -41,7 +41,7 @@ class Mapping:
         self._cdata.size = size
         self._address = address
         self._regions: weakref.WeakSet[_MappedMethods] = weakref.WeakSet()
-        self._exports: weakref.WeakSet[Any] = weakref.WeakSet()
+        self._exports: list[weakref.ref[Any]] = []  # not a WeakSet: cffi's are unhashable
         forks.track(self)
 
     @classmethod
@@ -103,7 +103,8 @@ class Mapping:
         """Return plain bytes of the memory; ``close`` raises BufferBusy while a view exists."""
         self.require_open()
         export = ffi.buffer(ffi.cast("uint8_t *", self._address + offset), size)
-        self._exports.add(export)
+        self._exports = [e for e in self._exports if e() is not None]
+        self._exports.append(weakref.ref(export))
         return memoryview(export)
 
     def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
@@ -114,9 +115,9 @@ class Mapping:
         """
         if self._state != "open":
             return
-        if len(self._exports):
+        if views := sum(e() is not None for e in self._exports):
             raise BufferBusy(
-                f"{self.name}: {len(self._exports)} memoryviews of it exist",
+                f"{self.name}: {views} memoryviews of it exist",
                 hint="Release them before close()",
             )
         self._cdata.closing = 1

@@ -319,7 +319,7 @@ static PyMemberDef region_members[] = {
     ATTRIBUTE("mapping", 3),
     ATTRIBUTE("_offset", 4),
     ATTRIBUTE("_swap", 5),
-    ATTRIBUTE("_is_whole", 6),
+    ATTRIBUTE("_state", 6),
     {"__weaklistoffset__", T_PYSSIZET, offsetof(RegionObject, weakrefs), READONLY,
      NULL},
     {NULL, 0, 0, 0, NULL},

@@ -1,0 +1,114 @@
+"""Run the tiers of tests one after the other and print the time of each.
+
+``python -m tests.run [TIER ...]``; without names, all.  Ends with 1 if a tier failed, or was
+skipped under CI=true.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON = sys.executable
+BIN = Path(PYTHON).parent
+IS_CI = os.environ.get("CI") == "true"
+
+
+def _pytest(*arguments: str) -> list[str]:
+    return [PYTHON, "-m", "pytest", "-q", *arguments]
+
+
+def _prepare_guest() -> str | None:
+    """Install what the guest needs; return why it cannot run."""
+    for step in (["tests.guest.needs", "--install"], ["tests.guest.kernel"]):
+        if subprocess.run([PYTHON, "-m", *step], cwd=ROOT).returncode:
+            return f"python -m {' '.join(step)} failed, see above"
+    return None
+
+
+def _prepare_arch() -> str | None:
+    """Install cross compilers and qemu-user; return why they cannot be had."""
+    if subprocess.run([PYTHON, "-m", "tests.arch.needs", "--install"], cwd=ROOT).returncode:
+        return "python -m tests.arch.needs --install failed, see above"
+    return None
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A name, the commands that must succeed, and what to do before."""
+
+    name: str
+    commands: tuple[list[str], ...]
+    prepare: Callable[[], str | None] = lambda: None
+    deadline_s: int = 1800
+
+
+SOURCES = ["pymmio", "drivers", "tests", "benchmarks", "docs", "setup.py"]
+TIERS = (
+    Tier(
+        "check",
+        (
+            [str(BIN / "ruff"), "format", "--check", "-q", *SOURCES],
+            [str(BIN / "ruff"), "check", "-q", *SOURCES],
+            [str(BIN / "mypy")],
+            [str(BIN / "lint-imports")],
+        ),
+    ),
+    Tier("unit", (_pytest("tests/unit"),)),
+    Tier("property", (_pytest("tests/property"),)),
+    Tier("contract", (_pytest("tests/contract"),)),
+    Tier("drivers", (_pytest("tests/drivers"),)),
+    Tier("package", (_pytest("tests/package"),)),
+    Tier(
+        "docs",
+        (
+            [PYTHON, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", "docs/_build/html"],
+            _pytest("tests/docs"),
+        ),
+    ),
+    Tier("arch", (_pytest("tests/arch"),), _prepare_arch),
+    Tier("guest", (_pytest("tests/guest"),), _prepare_guest, deadline_s=3600),
+)
+
+
+def _run(tier: Tier) -> str:
+    """Return "passed", or why not."""
+    if reason := tier.prepare():
+        return f"skipped: {reason}"
+    for command in tier.commands:
+        try:
+            done = subprocess.run(command, cwd=ROOT, timeout=tier.deadline_s)
+        except subprocess.TimeoutExpired:
+            return f"failed: {' '.join(command)} took more than {tier.deadline_s} s"
+        if done.returncode:
+            return f"failed: {' '.join(command)} ended with {done.returncode}"
+    return "passed"
+
+
+def main(names: list[str]) -> int:
+    """Run the named tiers."""
+    known = {tier.name: tier for tier in TIERS}
+    if unknown := [name for name in names if name not in known]:
+        print(f"no such tier: {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
+        return 2
+    results: list[tuple[str, str, float]] = []
+    for tier in [known[name] for name in names] or TIERS:
+        print(f"=== {tier.name}", flush=True)
+        start = time.monotonic()
+        results.append((tier.name, _run(tier), time.monotonic() - start))
+    print("\ntier        seconds  result")
+    for name, result, seconds in results:
+        print(f"{name:<10} {seconds:8.1f}  {result}")
+    print(f"{'all':<10} {sum(seconds for *_, seconds in results):8.1f}")
+    bad = [r for _, r, _ in results if r.startswith("failed") or (IS_CI and r != "passed")]
+    return 1 if bad else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,149 @@
+"""Mapping: its life, plain views, fork."""
+
+from __future__ import annotations
+
+import errno
+import mmap
+import os
+from collections.abc import Iterator
+
+import pytest
+
+from pymmio.errors import (
+    AccessFault,
+    BufferBusy,
+    Closed,
+    ForkedObject,
+    PermissionRefused,
+    Unsupported,
+)
+from pymmio.mmio import AccessRule, MappedRegion, Mapping
+from tests.children import in_forked_child
+
+
+@pytest.fixture
+def memory() -> Iterator[int]:
+    fd = os.memfd_create("test")
+    os.ftruncate(fd, 8192)
+    yield fd
+    os.close(fd)
+
+
+def count_mappings() -> int:
+    with open("/proc/self/maps", encoding="ascii") as maps:
+        return sum("memfd:test" in line for line in maps)
+
+
+def test_a_mapping_does_not_keep_a_descriptor(memory: int) -> None:
+    before = set(os.listdir("/proc/self/fd"))
+    mapping = Mapping.of_file(memory, 0, 8192, "BAR0", writable=True)
+    assert set(os.listdir("/proc/self/fd")) == before
+    assert count_mappings() == 1
+    mapping.close()
+    assert count_mappings() == 0
+
+
+def test_a_mapping_starts_at_the_file_offset(memory: int) -> None:
+    os.pwrite(memory, b"\x2a", 4096)
+    mapping = Mapping.of_file(memory, 4096, 4096, "BAR0", writable=True)
+    assert MappedRegion(mapping).read8(0) == 42
+    mapping.close()
+
+
+def test_a_truncated_file_is_an_access_fault_and_works_again_afterwards(memory: int) -> None:
+    mapping = Mapping.of_file(memory, 0, 8192, "BAR0", writable=True)
+    region = MappedRegion(mapping)
+    region.write32(4096, 7)
+    os.ftruncate(memory, 4096)
+    with pytest.raises(AccessFault, match="SIGBUS") as raised:
+        region.read32(4096)
+    assert (raised.value.offset, raised.value.width, raised.value.is_write) == (4096, 4, False)
+    with pytest.raises(AccessFault) as raised:
+        region.write16(4098, 5)
+    assert (raised.value.offset, raised.value.width, raised.value.value) == (4098, 2, 5)
+    with pytest.raises(AccessFault):
+        region.wait32(4096, mask=1, value=1, timeout_s=5)
+    with pytest.raises(AccessFault) as raised:
+        region.read_block(4080, 64, width=8)
+    assert raised.value.offset == 4096  # how far the copy came
+    with pytest.raises(AccessFault) as raised:
+        region.write_block(4080, bytes(range(64)), width=4)
+    assert raised.value.offset == 4096
+    with pytest.raises(AccessFault):
+        region.doorbell(4096).ring(1)
+    os.ftruncate(memory, 8192)
+    assert region.read32(4096) == 0
+    mapping.close()
+
+
+def test_a_read_only_mapping_faults_on_a_store(memory: int) -> None:
+    mapping = Mapping.of_file(memory, 0, 8192, "BAR0", writable=False)
+    with pytest.raises(AccessFault, match="SIGSEGV"):
+        MappedRegion(mapping).write8(0, 1)
+    mapping.close()
+
+
+def test_what_cannot_be_mapped_says_why(memory: int) -> None:
+    with pytest.raises(Unsupported, match="Invalid argument"):
+        Mapping.of_file(memory, 1, 4096, "BAR0", writable=True)
+    read_only = os.open(f"/proc/self/fd/{memory}", os.O_RDONLY)
+    try:
+        with pytest.raises(PermissionRefused) as raised:
+            Mapping.of_file(read_only, 0, 4096, "BAR0", writable=True)
+        assert os.strerror(errno.EACCES) in str(raised.value)
+    finally:
+        os.close(read_only)
+
+
+def test_a_plain_view_keeps_the_mapping_from_closing() -> None:
+    region = MappedRegion(
+        Mapping.of_buffer(bytearray(4096), "BAR0"), rule=AccessRule(ram_like=True)
+    )
+    view = region.window(8, 8).view()
+    view[0] = 5
+    assert region.read8(8) == 5
+    part = view[2:4]
+    view.release()
+    with pytest.raises(BufferBusy, match="1 memoryviews"):
+        region.close()
+    assert not region.closed
+    part.release()
+    del view, part
+    region.close()
+
+
+def test_closing_twice_unmaps_once(memory: int) -> None:
+    mapping = Mapping.of_file(memory, 0, 8192, "BAR0", writable=True)
+    mapping.close()
+    other = mmap.mmap(memory, 8192)  # may get the same address
+    mapping.close()
+    assert other[0] == 0
+    other.close()
+
+
+def test_regions_made_after_close_are_refused() -> None:
+    mapping = Mapping.of_buffer(bytearray(64), "BAR0")
+    mapping.close()
+    with pytest.raises(Closed):
+        MappedRegion(mapping)
+
+
+def test_in_a_forked_child_the_memory_is_not_there(memory: int) -> None:
+    mapping = Mapping.of_file(memory, 0, 8192, "BAR0", writable=True)
+    region = MappedRegion(mapping)
+    doorbell = region.doorbell(0)
+
+    def child() -> None:
+        assert count_mappings() == 0
+        with pytest.raises(ForkedObject):
+            region.read32(0)
+        with pytest.raises(ForkedObject):
+            region.wait32(0, mask=1, value=1, timeout_s=1)
+        with pytest.raises(Closed):
+            doorbell.ring(1)
+        region.close()
+
+    in_forked_child(child)
+    region.write32(0, 3)
+    assert region.read32(0) == 3
+    mapping.close()
