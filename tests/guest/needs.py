@@ -7,32 +7,14 @@ run as root, else prints the one line that would.
 from __future__ import annotations
 
 import argparse
-import os
-import shutil
-import subprocess
 import sys
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Sequence
 
+from tests import needs as packages
 from tests.guest.cache import find_kernel
+from tests.needs import Need, command_line, missing
 
-INSTALL_TIMEOUT_S = 900.0
-
-
-@dataclass(frozen=True)
-class Need:
-    """A Debian package, and the command or the header whose presence shows that it is there."""
-
-    package: str
-    command: str = ""
-    header: str = ""
-
-    def is_present(self) -> bool:
-        """Look for the command in PATH or the header where the system compiler looks."""
-        if self.command:
-            return shutil.which(self.command) is not None
-        return (Path("/usr/include") / self.header).exists()
-
+__all__ = ["Need", "install", "missing_to_build", "missing_to_run", "reason_not_ready"]
 
 RUN = {
     "x86_64": (
@@ -60,57 +42,26 @@ BUILD_KERNEL = (
 
 def missing_to_run(arch: str = "x86_64") -> list[Need]:
     """Return what starting a guest of ``arch`` lacks, the kernel apart."""
-    return [need for need in RUN[arch] if not need.is_present()]
+    return missing(RUN[arch])
 
 
 def missing_to_build() -> list[Need]:
     """Return what building a kernel lacks."""
-    return [need for need in BUILD_KERNEL if not need.is_present()]
+    return missing(BUILD_KERNEL)
 
 
 def reason_not_ready(arch: str = "x86_64") -> str | None:
     """Say in one line why no guest of ``arch`` can be started here, None if one can."""
-    missing = missing_to_run(arch)
-    if missing:
-        return f"guest tier needs {command_line(missing)}"
+    if needs := missing_to_run(arch):
+        return f"guest tier needs {command_line(needs)}"
     if find_kernel(arch) is None:
         return f"guest tier needs its {arch} kernel: python -m tests.guest.kernel"
     return None
 
 
-def command_line(needs: list[Need]) -> str:
-    """Return the command that installs ``needs``."""
-    return "apt-get install " + " ".join(need.package for need in needs)
-
-
-def install(needs: list[Need]) -> None:
-    """Install ``needs`` with apt-get.
-
-    Raises PermissionError with the command to run when this user may not, RuntimeError with
-    apt-get's last lines when it fails or when something is missing afterwards.
-    """
-    if not needs:
-        return
-    if os.geteuid() != 0 or shutil.which("apt-get") is None:
-        raise PermissionError(f"missing for the guest tests; as root: {command_line(needs)}")
-    packages = [need.package for need in needs]
-    print(f"guest: installing {' '.join(packages)}", file=sys.stderr, flush=True)
-    environment = dict(os.environ, DEBIAN_FRONTEND="noninteractive")
-    for arguments in (["update"], ["install", "--yes", "--no-install-recommends", *packages]):
-        done = subprocess.run(
-            ["apt-get", "-o", "DPkg::Lock::Timeout=300", *arguments],
-            env=environment,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            text=True,
-            timeout=INSTALL_TIMEOUT_S,
-        )
-        if done.returncode != 0 and arguments[0] == "install":
-            tail = "\n".join((done.stdout + done.stderr).splitlines()[-15:])
-            raise RuntimeError(f"apt-get {arguments[0]} failed\n{tail}")
-    still_missing = [need.package for need in needs if not need.is_present()]
-    if still_missing:
-        raise RuntimeError(f"installed, but still not found: {' '.join(still_missing)}")
+def install(needs: Sequence[Need]) -> None:
+    """Install ``needs``; raises as tests.needs.install does."""
+    packages.install(needs, "guest")
 
 
 def main() -> int:
@@ -122,18 +73,7 @@ def main() -> int:
     needs = missing_to_run(options.arch)
     if find_kernel(options.arch) is None:
         needs += missing_to_build()
-    if not needs:
-        print("guest: nothing is missing")
-        return 0
-    if not options.install:
-        print(f"guest: missing; as root: {command_line(needs)}")
-        return 1
-    try:
-        install(needs)
-    except (PermissionError, RuntimeError) as error:
-        print(f"guest: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return packages.report_or_install(needs, "guest", is_installing=options.install)
 
 
 if __name__ == "__main__":
