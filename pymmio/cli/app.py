@@ -1,0 +1,101 @@
+"""The command ``pymmio`` itself: its subcommands, and what becomes of errors."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from pymmio import __version__
+from pymmio.cli.errors import ExitCode, report
+from pymmio.cli.lazy import LazyGroup
+
+__all__ = ["App", "cli"]
+
+
+class App(LazyGroup):
+    """The outermost group: every exception ends here as one line and an exit code."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Run a command and exit, as click does; without ``standalone_mode`` return or raise."""
+
+        def run() -> Any:
+            return super(App, self).main(
+                args, prog_name, complete_var, standalone_mode=False, **extra
+            )
+
+        if not standalone_mode:
+            return run()
+        try:
+            result = run()
+            sys.stdout.flush()
+            code = result if isinstance(result, int) else ExitCode.OK
+        except BrokenPipeError:
+            code = _nobody_reads()
+        except (Exception, KeyboardInterrupt) as error:
+            code = report(error)
+        sys.exit(int(code))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; click must not see a broken pipe, it would exit with 1."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            ctx.exit(_nobody_reads())
+
+
+def _nobody_reads() -> ExitCode:
+    """Let what is still buffered go nowhere, so that the interpreter ends quietly."""
+    try:
+        stdout = sys.stdout.fileno()
+    except OSError:  # no real file behind it
+        return ExitCode.BROKEN_PIPE
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, stdout)
+    os.close(nowhere)
+    return ExitCode.BROKEN_PIPE
+
+
+@click.group(
+    cls=App,
+    lazy={
+        "list": "pymmio.cli.list:list_devices",
+        "config": "pymmio.cli.config:config",
+        "caps": "pymmio.cli.caps:caps",
+        "regs": "pymmio.cli.regs:regs",
+        "peek": "pymmio.cli.peek:peek",
+        "poke": "pymmio.cli.peek:poke",
+        "nvme": "pymmio.cli.nvme:nvme",
+    },
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="""\b
+Examples:
+  pymmio list                                  which PCI devices there are
+  pymmio config vfio:0000:01:00.0              what one of them says about itself
+  pymmio peek sim:edu bar0 0x0 --width 32      one 32-bit read of a device in this process
+  pymmio nvme demo sim:nvme?size=128M          drive an NVMe controller
+
+\b
+A URI names a device and the way to reach it:
+  sim:MODEL?OPTION=VALUE    a model in this process; needs no hardware and no rights
+  vfio:DOMAIN:BUS:DEV.FN    real hardware, through Linux VFIO
+
+\b
+Exit codes: 0 done, 1 error of the device or the system, 2 wrong usage (nothing was
+touched), 3 not permitted, 4 no such device, 5 time-out, 6 busy, 130 Ctrl-C.
+PYMMIO_TRACEBACK=1 shows where in the program an error came from.
+""",
+)
+@click.version_option(__version__, "-V", "--version", package_name="pymmio", prog_name="pymmio")
+def cli() -> None:
+    """Drive PCI devices from user space, with exactly the accesses that are asked for."""

@@ -1,0 +1,38 @@
+"""``pymmio nvme``: commands for NVMe controllers."""
+
+from __future__ import annotations
+
+import click
+
+from pymmio.cli.lazy import LazyGroup
+
+__all__ = ["nvme"]
+
+
+@click.group(
+    cls=LazyGroup,
+    lazy={
+        name: f"pymmio.cli.nvme.{name}:{command}"
+        for name, command in (
+            ("identify", "identify"),
+            ("list", "list_namespaces"),
+            ("read", "read"),
+            ("write", "write"),
+            ("flush", "flush"),
+            ("bench", "bench"),
+            ("demo", "demo"),
+        )
+    },
+    epilog="""\b
+Examples:
+  pymmio nvme identify sim:nvme
+  pymmio nvme read vfio:0000:01:00.0 --lba 0 --blocks 1
+  pymmio nvme bench sim:nvme --rw randread --bs 4096 --qd 32 --seconds 3
+
+\b
+The controller is taken from whatever else uses it: it must be bound to vfio-pci, and it is
+reset when it is opened and shut down at the end.
+""",
+)
+def nvme() -> None:
+    """Identify, read, write and measure NVMe controllers."""
