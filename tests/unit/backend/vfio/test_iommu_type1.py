@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import errno
+import resource
 import struct
 
 import pytest
@@ -112,6 +113,19 @@ def test_enomem_tells_the_memlock_numbers(kernel: FakeKernel) -> None:
     kernel.texts["/proc/self/status"] = "Name:\tx\nVmLck:\t     512 kB\n"
     kernel.errors["IOMMU_MAP_DMA"] = errno.ENOMEM
     with pytest.raises(BudgetExceeded, match=r"memlock limit .*locked now 512 kB.*ulimit -l"):
+        map_page(kernel)
+
+
+@pytest.mark.parametrize(
+    ("limit", "said"),
+    [(65536, "memlock limit 65536 bytes"), (resource.RLIM_INFINITY, "memlock limit unlimited")],
+)
+def test_enomem_tells_the_limit_that_holds(
+    kernel: FakeKernel, monkeypatch: pytest.MonkeyPatch, limit: int, said: str
+) -> None:
+    monkeypatch.setattr(resource, "getrlimit", lambda which: (limit, limit))
+    kernel.errors["IOMMU_MAP_DMA"] = errno.ENOMEM
+    with pytest.raises(BudgetExceeded, match=said):
         map_page(kernel)
 
 

@@ -83,6 +83,11 @@ def test_msix_mappable_is_noted_and_unknown_capabilities_are_passed_over(
     assert record.info.mappable == (MappedArea(0, 0x4000),)
 
 
+def test_without_its_capability_the_msix_table_counts_as_unmappable(kernel: FakeKernel) -> None:
+    kernel.regions[0].caps = [cap(99, 1, b"12345678"), cap(3, 2, b"")]
+    assert not open_fake(kernel).region_records()[0].msix_is_mappable
+
+
 @pytest.mark.parametrize(
     "areas",
     [

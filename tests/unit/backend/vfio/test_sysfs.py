@@ -71,3 +71,14 @@ def test_holders_of_a_file_are_found_in_proc() -> None:
     finally:
         os.close(fd)
     assert holders(FakeKernel(), "/dev/zero") == ()
+
+
+def test_holders_of_other_files_are_not_named() -> None:
+    kernel = FakeKernel()
+    kernel.directories |= {"/proc": ["1", "2"], "/proc/1/fd": ["0"], "/proc/2/fd": ["0", "1"]}
+    kernel.links |= {
+        "/proc/1/fd/0": "/dev/null",
+        "/proc/2/fd/0": "/dev/zero",
+        "/proc/2/fd/1": "/dev/zero",
+    }
+    assert holders(kernel, "/dev/zero") == ("2 (?)",)
