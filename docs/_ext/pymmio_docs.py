@@ -1,0 +1,165 @@
+"""Directives that make tables from the code, so that pages cannot disagree with it."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+from collections.abc import Iterable
+from typing import Any
+
+import specifications
+from docutils import nodes
+from docutils.parsers.rst import directives
+from sphinx.addnodes import pending_xref
+from sphinx.application import Sphinx
+from sphinx.environment import BuildEnvironment
+from sphinx.util.docutils import SphinxDirective
+from sphinx.util.nodes import make_refnode
+
+import pymmio.arch
+from pymmio import errors
+from pymmio.arch.base import Arch
+
+
+def architectures() -> list[Arch]:
+    """Return the facts of all architectures, in alphabetical order."""
+    packages = (m.name for m in pkgutil.iter_modules(pymmio.arch.__path__) if m.ispkg)
+    return [importlib.import_module(f"pymmio.arch.{name}").ARCH for name in sorted(packages)]
+
+
+class Table(SphinxDirective):
+    """A table with a heading row; a cell is text or a list of literal texts."""
+
+    has_content = False
+    option_spec = {"widths": directives.positive_int_list}
+
+    def rows(self) -> Iterable[tuple[str | list[str], ...]]:
+        """Return the rows, the heading first."""
+        raise NotImplementedError
+
+    def run(self) -> list[nodes.Node]:
+        """Build the table."""
+        heading, *body = self.rows()
+        table = nodes.table(classes=["colwidths-given"] if "widths" in self.options else [])
+        group = nodes.tgroup(cols=len(heading))
+        table += group
+        for width in self.options.get("widths", [1] * len(heading)):
+            group += nodes.colspec(colwidth=width)
+        head, rest = nodes.thead(), nodes.tbody()
+        group += [head, rest]
+        head += self._row(heading)
+        rest += [self._row(row) for row in body]
+        return [table]
+
+    def _row(self, cells: tuple[str | list[str], ...]) -> nodes.row:
+        row = nodes.row()
+        for cell in cells:
+            entry = nodes.entry()
+            if isinstance(cell, str):
+                parsed, messages = self.state.inline_text(cell, self.lineno)
+                entry += nodes.paragraph(cell, "", *parsed, *messages)
+            else:
+                lines = nodes.line_block()
+                lines += [nodes.line("", "", nodes.literal(text, text)) for text in cell]
+                entry += lines
+            row += entry
+        return row
+
+
+class Architectures(Table):
+    """``.. pymmio-architectures::``: how each architecture reaches device memory."""
+
+    def rows(self) -> Iterable[tuple[str | list[str], ...]]:
+        yield "architecture", "byte order", "MMIO", "accessors", "one access"
+        for arch in architectures():
+            there = "yes" if arch.has_accessors else "not yet"
+            yield arch.name, arch.byteorder, arch.mmio, there, arch.access
+
+
+class Barriers(Table):
+    """``.. pymmio-barriers::``: each barrier on each architecture, with its source."""
+
+    def rows(self) -> Iterable[tuple[str | list[str], ...]]:
+        yield "barrier", "orders", "architecture", "instruction", "source"
+        by_name: dict[str, list[tuple[str, Any]]] = {}
+        for arch in architectures():
+            for barrier in arch.barriers:
+                by_name.setdefault(barrier.name, []).append((arch.name, barrier))
+        for name, uses in by_name.items():
+            for place, (arch_name, barrier) in enumerate(uses):
+                first = place == 0
+                yield (
+                    [name] if first else "",
+                    barrier.orders if first else "",
+                    arch_name,
+                    barrier.instruction,
+                    barrier.source,
+                )
+
+
+class Exceptions(Table):
+    """``.. pymmio-exceptions::``: the tree of exceptions, each with its Python base."""
+
+    def rows(self) -> Iterable[tuple[str | list[str], ...]]:
+        yield "exception", "is also", "meaning"
+        yield from self._below(errors.PymmioError, 0)
+
+    def _below(self, kind: type[BaseException], depth: int) -> Iterable[tuple[str, str, str]]:
+        bases = [b.__name__ for b in kind.__mro__ if b.__module__ == "builtins"]
+        also = bases[0] if bases[0] != "Exception" else ""
+        meaning = (kind.__doc__ or "").partition("\n")[0]
+        indent = "\N{EM SPACE}" * depth
+        yield f"{indent}:class:`~pymmio.errors.{kind.__name__}`", also, meaning
+        for child in kind.__subclasses__():
+            if child.__module__ == errors.__name__:
+                yield from self._below(child, depth + 1)
+
+
+class Specifications(Table):
+    """``.. pymmio-specifications:: GROUP``: editions, uses, and the files that cite them."""
+
+    required_arguments = 1
+    final_argument_whitespace = True
+
+    def rows(self) -> Iterable[tuple[str | list[str], ...]]:
+        yield "specification", "used for", "cited in"
+        citing = specifications.citing_files()
+        for spec in specifications.SPECIFICATIONS:
+            if spec.group == self.arguments[0]:
+                places = specifications.shortened(citing[spec])
+                yield f"{spec.title}, **{spec.edition}**", spec.used_for, places
+
+
+def resolve_alias(
+    app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.TextElement
+) -> nodes.reference | None:
+    """Find what is documented under another of its names, such as that of its module."""
+    target = node.get("reftarget", "")
+    if node.get("refdomain") != "py" or not target.startswith("pymmio"):
+        return None
+    wanted = found(target)
+    documented = env.domains.python_domain.objects
+    for name, entry in documented.items():
+        same = name.rpartition(".")[2] == target.rpartition(".")[2]
+        if same and wanted is not None and found(name) is wanted:
+            document = node.get("refdoc", env.docname)
+            return make_refnode(app.builder, document, entry.docname, entry.node_id, contnode, name)
+    return None
+
+
+def found(name: str) -> object | None:
+    """Return the object of pymmio with this dotted name, or None."""
+    try:
+        return pkgutil.resolve_name(name)
+    except (ImportError, AttributeError, ValueError):
+        return None
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """Register the directives."""
+    app.add_directive("pymmio-architectures", Architectures)
+    app.add_directive("pymmio-barriers", Barriers)
+    app.add_directive("pymmio-exceptions", Exceptions)
+    app.add_directive("pymmio-specifications", Specifications)
+    app.connect("missing-reference", resolve_alias)
+    return {"parallel_read_safe": True, "version": "1"}
