@@ -229,6 +229,18 @@ def test_failed_unmap_keeps_the_memory_and_can_be_tried_again(
     assert space.mapped_bytes == 0
 
 
+def test_a_buffer_whose_close_failed_does_not_warn(space: DmaSpace, dma: FakeDma) -> None:
+    buf = space.alloc(SIZE)
+    dma.fail_next("unmap", DmaError("injected"))
+    with pytest.raises(DmaError):
+        buf.close()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        del buf
+        gc.collect()
+    assert caught == []
+
+
 def test_with_closes_it(space: DmaSpace, dma: FakeDma) -> None:
     with space.alloc(1) as buf:
         assert len(buf) == 1

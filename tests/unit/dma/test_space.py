@@ -163,10 +163,10 @@ def test_failure_at_each_step_leaves_nothing(
     free = space._iovas.free_ranges
     with monkeypatch.context() as patch:
         inject(patch, dma, step)
-        with pytest.raises(DmaError, match="injected"):
+        with pytest.raises(DmaError, match="injected") as kept:  # with its frames, and theirs
             space.alloc(3 * PAGE)
-    gc.collect()
     assert footprint() == before
+    del kept
     assert space._iovas.free_ranges == free
     assert space.mapped_bytes == 0
     assert dma.mappings == {}
@@ -242,7 +242,8 @@ def test_a_forgotten_space_warns_and_keeps_the_memory(
     gc.collect()  # the recorded warning refers to the buffer, and that to the space
     with pytest.warns(ResourceWarning, match=f"fake was not closed; {PAGE} bytes stay mapped"):
         del space
-    assert dma.device_read(next(iter(dma.mappings)), 1) == b"\x00"
+    assert [stranded.iova for stranded in space_module._stranded] == [PAGE]
+    assert dma.device_read(PAGE, 1) == b"\x00"
 
 
 def test_a_forked_child_cannot_allocate_nor_close(space: DmaSpace, dma: FakeDma) -> None:
@@ -328,6 +329,8 @@ def test_hugepages_are_rounded_up_and_aligned(
         assert asked == [(huge, True)]
         assert len(buf) == huge - 5
         assert buf.iova == huge
+        assert space.alloc(1, align=PAGE, hugepages=True).iova == 2 * huge
+        assert space.alloc(1, align=4 * huge, hugepages=True).iova == 4 * huge
 
 
 def test_hugepages_of_this_machine(dma: FakeDma) -> None:

@@ -16,8 +16,11 @@ async def test_a_reader_exists_only_while_somebody_waits() -> None:
         waiters.leave(first)
         event.signal(2)
         assert await asyncio.wait_for(second, 60) == 2
+        loop = asyncio.get_running_loop()
+        fd = waiters._readers[loop]._fd
         waiters.leave(second)
         assert waiters._readers == {}
+        assert not loop.remove_reader(fd)
 
 
 async def test_events_that_somebody_else_took_leave_the_future_waiting() -> None:
