@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import pkgutil
 from collections.abc import Iterable
-from typing import Any
+from typing import Any, ClassVar
 
 import specifications
 from docutils import nodes
@@ -31,7 +31,7 @@ class Table(SphinxDirective):
     """A table with a heading row; a cell is text or a list of literal texts."""
 
     has_content = False
-    option_spec = {"widths": directives.positive_int_list}
+    option_spec: ClassVar = {"widths": directives.positive_int_list}
 
     def rows(self) -> Iterable[tuple[str | list[str], ...]]:
         """Return the rows, the heading first."""

@@ -95,7 +95,8 @@ SPECIFICATIONS = (
         "NVMe",
         "NVM Express, *NVM Express Base Specification*",
         "revision 1.4",
-        "the edition that the controller model follows unless it is told otherwise (``version=2.0``)",
+        "the edition that the controller model follows, unless it is told otherwise "
+        "(``version=2.0``)",
         r"(NVMe |NVM Express )?Base 1\.4",
     ),
     Specification(
@@ -181,10 +182,11 @@ SPECIFICATIONS = (
 
 # What looks like an edition of one of them; each find must match a citation above.
 EDITION = re.compile(
-    r"(NVMe |NVM Express )?(?<!DDI )\bBase \d\.\d+[a-e]?|NVM Command Set \d\.\d|PCIe Transport \d\.\d"
+    r"(NVMe |NVM Express )?\bBase \d\.\d+[a-e]?|NVM Command Set \d\.\d|PCIe Transport \d\.\d"
     r"|PCI Express( Base)? \d\.\d|PCIe( Base)? \d\.\d|PCI Local Bus \d\.\d|PCI PM \d\.\d"
-    r"|PCI-to-PCI Bridge Architecture \d\.\d|PCI Code and ID Assignment \d\.\d+|[Vv]irtio \d\.\d|VT-d \d\.\d"
-    r"|Power ISA \d\.\d\w?|SA22-7832-\d+|Linux \d\.\d+, [\w/.-]+|QEMU,? [\d.]* ?docs/[\w/.-]+"
+    r"|PCI-to-PCI Bridge Architecture \d\.\d|PCI Code and ID Assignment \d\.\d+"
+    r"|[Vv]irtio \d\.\d|VT-d \d\.\d|Power ISA \d\.\d\w?|SA22-7832-\d+"
+    r"|Linux \d\.\d+, [\w/.-]+|QEMU,? [\d.]* ?docs/[\w/.-]+"
 )
 
 
