@@ -153,8 +153,8 @@ class VfioRegion:
             )
         return WidthRefused(
             f"{_said(place)}: {why}",
-            hint="Map the region, or say how to split: AccessRule(device_widths={1, 2, 4}, "
-            "order64=Order.LOW_FIRST)",
+            hint="Map the region, or say how to split: "
+            "AccessRule(device_widths=frozenset({1, 2, 4}), order64=Order.LOW_FIRST)",
             **place,
         )
 
