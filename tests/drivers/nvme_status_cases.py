@@ -418,7 +418,7 @@ _IO = (
     io("reservation-register", 0x0D, INVALID_OPCODE, "§6.11, ONCS bit 5"),
     io("verify", 0x0C, INVALID_OPCODE, "§6.14, ONCS bit 7", qemu=SUCCESS),
     io("read-namespace-0", 0x02, INVALID_NAMESPACE, "§6.1.2", nsid=0),
-    io("read-broadcast", 0x02, INVALID_NAMESPACE, "§6.1.2", nsid=BROADCAST),
+    io("read-broadcast", 0x02, INVALID_NAMESPACE, "§6.1.2", qemu="skip", nsid=BROADCAST),
     io("read-beyond-nn", 0x02, INVALID_NAMESPACE, "§6.1.2", nsid=BEYOND_NN),
     io("read-inactive", 0x02, INVALID_FIELD, "§6.1.5", nsid=INACTIVE),
     io("read-fused", 0x02, INVALID_FIELD, "FUSES", flags=0x01),
