@@ -47,6 +47,7 @@ struct nvme_qp {
     uint32_t free_count;
     int broken;
     int doorbell_error;
+    int failed_doorbell;
     uint16_t qid;
     nvme_bad bad;
     /* slot_t slot[slots]; uint32_t free_slots[slots]; */
@@ -101,11 +102,23 @@ int nvme_qp_init(nvme_qp *qp, uint16_t qid, uint32_t depth, uintptr_t sq_memory,
     qp->depth = depth;
     qp->slots = depth - 1;
     qp->generations = 0xffffu / qp->slots;
-    qp->cq_state = PHASE; /* the first pass writes phase 1 (§3.3.3.2.1.1) */
-    for (uint32_t i = 0; i < qp->slots; i++)
-        free_slots_of(qp)[i] = qp->slots - 1 - i;
-    qp->free_count = qp->slots;
+    nvme_qp_reset(qp);
     return 0;
+}
+
+/* Start anew on the same memory, which the caller has cleared: after a controller reset.  Who
+ * waits meanwhile is told that something changed. */
+void nvme_qp_reset(nvme_qp *qp)
+{
+    qp->sq_tail = qp->sq_head = 0;
+    qp->broken = qp->doorbell_error = 0;
+    for (uint32_t i = 0; i < qp->slots; i++) {
+        slots_of(qp)[i].outstanding = 0;
+        free_slots_of(qp)[i] = qp->slots - 1 - i;
+    }
+    qp->free_count = qp->slots;
+    __atomic_store_n(&qp->cq_state, PHASE, __ATOMIC_RELAXED); /* first pass: §3.3.3.2.1.1 */
+    __atomic_fetch_add(&qp->events, 1, __ATOMIC_RELEASE);
 }
 
 static uint32_t distance(const nvme_qp *qp, uint32_t from, uint32_t to)
@@ -146,6 +159,7 @@ static int ring(nvme_qp *qp, pm_doorbell *doorbell, uint32_t value)
     if (error == 0)
         return 0;
     qp->doorbell_error = error;
+    qp->failed_doorbell = doorbell == qp->cq_doorbell;
     return stop(qp, NVME_QP_DOORBELL);
 }
 
@@ -374,5 +388,6 @@ int nvme_qp_close(nvme_qp *qp)
 uint32_t nvme_qp_users(const nvme_qp *qp) { return __atomic_load_n(&qp->users, __ATOMIC_SEQ_CST); }
 void nvme_qp_bad(const nvme_qp *qp, nvme_bad *bad) { *bad = qp->bad; }
 int nvme_qp_doorbell_error(const nvme_qp *qp) { return qp->doorbell_error; }
+int nvme_qp_failed_doorbell(const nvme_qp *qp) { return qp->failed_doorbell; }
 
 #include "engine_run.h"

@@ -8,7 +8,7 @@
 typedef struct nvme_qp nvme_qp;
 
 /* Results below zero.  What a completion did wrong makes the queue broken: nothing is taken
- * from it or given to it any more until nvme_qp_init. */
+ * from it or given to it any more until nvme_qp_reset. */
 #define NVME_QP_BAD_CID -101      /* no command ever has this identifier */
 #define NVME_QP_NOT_OUTSTANDING -102 /* a command that was completed before, or never sent */
 #define NVME_QP_BAD_SQHD -103     /* SQ head outside the queue, or not between head and tail */
@@ -88,6 +88,7 @@ typedef struct {
 size_t nvme_qp_size(uint32_t slots);
 int nvme_qp_init(nvme_qp *qp, uint16_t qid, uint32_t depth, uintptr_t sq_memory,
                  uintptr_t cq_memory, uintptr_t sq_doorbell, uintptr_t cq_doorbell);
+void nvme_qp_reset(nvme_qp *qp);
 int nvme_qp_space(const nvme_qp *qp);
 uint32_t nvme_qp_outstanding(const nvme_qp *qp);
 int nvme_qp_submit_io(nvme_qp *qp, const nvme_io *io, uint32_t count, uint16_t *cids);
@@ -98,7 +99,8 @@ int nvme_qp_wait(nvme_qp *qp, uint32_t events_seen, uint64_t timeout_ns);
 int nvme_qp_close(nvme_qp *qp);
 uint32_t nvme_qp_users(const nvme_qp *qp);
 void nvme_qp_bad(const nvme_qp *qp, nvme_bad *bad);
-int nvme_qp_doorbell_error(const nvme_qp *qp);
+int nvme_qp_doorbell_error(const nvme_qp *qp);  /* the PM_* code of the ring that failed */
+int nvme_qp_failed_doorbell(const nvme_qp *qp); /* 0: that of the SQ; 1: that of the CQ */
 int nvme_qp_run(nvme_qp *qp, nvme_run *run, uint32_t *free_buffers, uint64_t slice_ns);
 uint32_t nvme_histogram_index(uint64_t ns);
 uint64_t nvme_histogram_value(uint32_t index);

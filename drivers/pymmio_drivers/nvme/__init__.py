@@ -1,0 +1,94 @@
+"""NVMe over PCIe: controller, namespaces, errors.
+
+>>> from pymmio_drivers.nvme import Controller
+>>> with Controller.open("sim:nvme?size=64M") as ctrl:
+...     ns = ctrl.namespaces[1]
+...     ns.write_bytes(b"pymmio".ljust(ns.block_size), lba=7)
+...     ns.read_bytes(lba=7, blocks=1)[:6]
+b'pymmio'
+"""
+
+from pymmio_drivers.nvme.admin import AdminResult
+from pymmio_drivers.nvme.command import AdminOpcode, Cns, FeatureId, IoOpcode, LogId, Range
+from pymmio_drivers.nvme.controller import MATCH, Controller
+from pymmio_drivers.nvme.errors import (
+    BufferMisaligned,
+    BufferReadOnly,
+    BufferSizeMismatch,
+    CommandAborted,
+    CommandSpecificError,
+    CommandTimeout,
+    CompareFailure,
+    ControllerClosed,
+    ControllerFailed,
+    ControllerFatal,
+    GenericStatusError,
+    InvalidField,
+    InvalidNamespace,
+    InvalidOpcode,
+    LbaOutOfRange,
+    MediaError,
+    NotDmaMemory,
+    NvmeError,
+    PathError,
+    StatusError,
+    VendorStatusError,
+)
+from pymmio_drivers.nvme.events import AsyncEvent
+from pymmio_drivers.nvme.namespace import Namespace
+from pymmio_drivers.nvme.recovery import State
+from pymmio_drivers.nvme.request import Completion, Request
+from pymmio_drivers.nvme.structures import (
+    ErrorLogEntry,
+    FirmwareSlotLog,
+    IdentifyController,
+    IdentifyNamespace,
+    LbaFormat,
+    NamespaceId,
+    SmartLog,
+)
+
+__all__ = [
+    "MATCH",
+    "AdminOpcode",
+    "AdminResult",
+    "AsyncEvent",
+    "BufferMisaligned",
+    "BufferReadOnly",
+    "BufferSizeMismatch",
+    "Cns",
+    "CommandAborted",
+    "CommandSpecificError",
+    "CommandTimeout",
+    "CompareFailure",
+    "Completion",
+    "Controller",
+    "ControllerClosed",
+    "ControllerFailed",
+    "ControllerFatal",
+    "ErrorLogEntry",
+    "FeatureId",
+    "FirmwareSlotLog",
+    "GenericStatusError",
+    "IdentifyController",
+    "IdentifyNamespace",
+    "InvalidField",
+    "InvalidNamespace",
+    "InvalidOpcode",
+    "IoOpcode",
+    "LbaFormat",
+    "LbaOutOfRange",
+    "LogId",
+    "MediaError",
+    "Namespace",
+    "NamespaceId",
+    "NotDmaMemory",
+    "NvmeError",
+    "PathError",
+    "Range",
+    "Request",
+    "SmartLog",
+    "State",
+    "StatusError",
+    "VendorStatusError",
+]

@@ -1,0 +1,299 @@
+"""Namespaces: blocks to read and write."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING
+
+from pymmio.dma import DmaBuffer
+from pymmio.errors import BadArgument, Unsupported
+from pymmio_drivers.nvme import command
+from pymmio_drivers.nvme.buffers import check_buffer, scratch
+from pymmio_drivers.nvme.command import IoOpcode, Range
+from pymmio_drivers.nvme.errors import BufferSizeMismatch, InvalidNamespace, LbaOutOfRange
+from pymmio_drivers.nvme.request import Command, Request
+from pymmio_drivers.nvme.structures import IdentifyNamespace, LbaFormat, NamespaceId
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+    from pymmio_drivers.nvme.controller import Controller
+
+__all__ = ["Namespace"]
+
+_FUA = 1 << 30
+_MAX_BLOCKS = 1 << 16  # NLB has 16 bits and counts from 0
+_MAX_RANGES = 256
+_BOUNCE_SIZE = 1 << 20
+
+
+class Namespace:
+    """A namespace of a controller: ``ctrl.namespaces[nsid]``.
+
+    Blocks are counted in the current LBA format.  Each operation has a blocking form and one
+    with ``_async`` that returns a :class:`Request` at once; both check everything that can be
+    checked before anything is sent, and split what is longer than one command may be.  The
+    order of commands is not kept: wait for a write before reading the same blocks.
+    Safe for threads.
+    """
+
+    def __init__(self, controller: Controller, nsid: int, identity: IdentifyNamespace) -> None:
+        """Not for callers: use ``Controller.namespaces``."""
+        self.controller = controller
+        self.nsid = nsid
+        self.identity = identity
+        if not identity.nsze:
+            raise InvalidNamespace(
+                f"{controller.name} has no active namespace {nsid}",
+                hint=f"Active are {list(controller.namespaces) or 'none'}",
+            )
+        self.format = self._format()
+        self.block_size = 1 << self.format.lbads  #: bytes of data in a block
+        self.block_count = int(identity.nsze)
+        self.size = self.block_size * self.block_count  #: bytes
+
+    def _format(self) -> LbaFormat:
+        """Return the LBA format in use; what the device says is checked."""
+        index = self.identity.format_index
+        if index <= max(int(self.identity.nlbaf), 0) and index < 64:
+            found = self.identity.lbaf[index]
+            if 9 <= found.lbads <= 24 and 1 << found.lbads <= self.controller.max_transfer:
+                return found
+        raise Unsupported(
+            f"{self}: LBA format {index} of {self.identity.nlbaf + 1} is no format for data, or"
+            f" its blocks are longer than a transfer ({self.controller.max_transfer} bytes)",
+            hint="Format the namespace with another LBA format, or raise max_transfer_bytes",
+        )
+
+    @property
+    def ids(self) -> tuple[NamespaceId, ...]:
+        """The identification descriptors; asks the controller."""
+        return self.controller.admin.namespace_ids(self.nsid)
+
+    # --- read and write -----------------------------------------------------------------
+
+    def read(
+        self, buffer: DmaBuffer, *, lba: int, blocks: int | None = None, fua: bool = False
+    ) -> None:
+        """Read blocks from ``lba`` into ``buffer``: as many as it holds, or ``blocks``.
+
+        ``fua`` reads from the media itself.  Raises NotDmaMemory, BufferSizeMismatch,
+        BufferMisaligned, LbaOutOfRange before anything is sent, and StatusError and its
+        subclasses, CommandTimeout, CommandAborted, ControllerFailed, DeviceGone after.
+        """
+        self.read_async(buffer, lba=lba, blocks=blocks, fua=fua).result()
+
+    def write(
+        self, buffer: DmaBuffer, *, lba: int, blocks: int | None = None, fua: bool = False
+    ) -> None:
+        """Write ``buffer`` to the blocks from ``lba``; the same arguments and errors as read.
+
+        ``fua`` waits until the data is on the media itself; else ``flush`` does.
+        """
+        self.write_async(buffer, lba=lba, blocks=blocks, fua=fua).result()
+
+    def compare(self, buffer: DmaBuffer, *, lba: int, blocks: int | None = None) -> None:
+        """Compare ``buffer`` with the blocks from ``lba``; raises CompareFailure."""
+        self.compare_async(buffer, lba=lba, blocks=blocks).result()
+
+    def read_async(
+        self, buffer: DmaBuffer, *, lba: int, blocks: int | None = None, fua: bool = False
+    ) -> Request:
+        """Start a read; the buffer belongs to the device until the request is done."""
+        return self._transfer(IoOpcode.READ, "read", buffer, lba, blocks, _FUA * fua)
+
+    def write_async(
+        self, buffer: DmaBuffer, *, lba: int, blocks: int | None = None, fua: bool = False
+    ) -> Request:
+        """Start a write; do not change the buffer until the request is done."""
+        return self._transfer(IoOpcode.WRITE, "write", buffer, lba, blocks, _FUA * fua)
+
+    def compare_async(self, buffer: DmaBuffer, *, lba: int, blocks: int | None = None) -> Request:
+        """Start a comparison; the request raises CompareFailure."""
+        self._require(int(self.controller.identity.oncs_compare), "Compare")
+        return self._transfer(IoOpcode.COMPARE, "compare", buffer, lba, blocks, 0)
+
+    def read_bytes(self, *, lba: int, blocks: int) -> bytes:
+        """Read blocks into ordinary memory, through a buffer of its own."""
+        self._check_range("read", lba, blocks)
+        parts: list[bytes] = []
+        step = max(1, _BOUNCE_SIZE // self.block_size)
+        with self._bounce(min(step, blocks)) as bounce:
+            for at in range(0, blocks, step):
+                count = min(step, blocks - at)
+                self.read(bounce, lba=lba + at, blocks=count)
+                with memoryview(bounce) as view:
+                    parts.append(bytes(view[: count * self.block_size]))
+        return b"".join(parts)
+
+    def write_bytes(self, data: Buffer, *, lba: int, fua: bool = False) -> None:
+        """Write ordinary memory, a whole number of blocks, through a buffer of its own."""
+        with memoryview(data) as whole, whole.cast("B") as source:
+            blocks = self._whole_blocks("write", len(source))
+            self._check_range("write", lba, blocks)
+            step = max(1, _BOUNCE_SIZE // self.block_size)
+            with self._bounce(min(step, blocks)) as bounce:
+                for at in range(0, blocks, step):
+                    count = min(step, blocks - at)
+                    size, start = count * self.block_size, at * self.block_size
+                    with memoryview(bounce) as view:
+                        view[:size] = source[start : start + size]
+                    self.write(bounce, lba=lba + at, blocks=count, fua=fua)
+
+    # --- without data -------------------------------------------------------------------
+
+    def flush(self) -> None:
+        """Wait until everything that was written before is on the media."""
+        self.flush_async().result()
+
+    def flush_async(self) -> Request:
+        """Start a flush; it covers writes that were done before it was started."""
+        return self._simple(f"flush of {self}", [command.flush(self.nsid)])
+
+    def write_zeroes(self, *, lba: int, blocks: int) -> None:
+        """Make blocks read as zero, without sending data."""
+        self.write_zeroes_async(lba=lba, blocks=blocks).result()
+
+    def write_zeroes_async(self, *, lba: int, blocks: int) -> Request:
+        """Start to zero blocks."""
+        self._require(int(self.controller.identity.oncs_write_zeroes), "Write Zeroes")
+        self._require_plain("write zeroes")
+        self._check_range("write zeroes", lba, blocks)
+        entries = [
+            self._entry(IoOpcode.WRITE_ZEROES, lba + at, min(_MAX_BLOCKS, blocks - at), 0)
+            for at in range(0, blocks, _MAX_BLOCKS)
+        ]
+        return self._simple(f"write zeroes of {self}, lba {lba}", entries)
+
+    def deallocate(self, ranges: Sequence[Range | tuple[int, int]]) -> None:
+        """Tell the controller that blocks are not needed; ``ranges`` of (lba, blocks).
+
+        What they read as afterwards is the controller's choice (DLFEAT).
+        """
+        self.deallocate_async(ranges).result()
+
+    def deallocate_async(self, ranges: Sequence[Range | tuple[int, int]]) -> Request:
+        """Start to deallocate blocks."""
+        self._require(int(self.controller.identity.oncs_dataset_management), "Dataset Management")
+        asked = [r if isinstance(r, Range) else Range(*r) for r in ranges]
+        if not 1 <= len(asked) <= _MAX_RANGES:
+            raise BadArgument(
+                f"deallocate: {len(asked)} ranges", hint=f"Give 1 to {_MAX_RANGES} in one call"
+            )
+        for one in asked:
+            self._check_range("deallocate", one.lba, one.blocks)
+            if one.blocks >= 1 << 32:
+                raise BadArgument(f"deallocate: {one.blocks} blocks", hint="Give less than 2**32")
+        data = command.deallocate_ranges(asked)
+        buffer = self.controller.alloc(len(data))
+        request = self._request(f"deallocate of {self}", buffer)
+        # Freed as soon as the device is done with it; kept where it could not be stopped.
+        request.add_done_callback(lambda _: None if request.keeps_memory else buffer.close())
+        with memoryview(buffer) as view:
+            view[:] = data
+        entry = command.deallocate(self.nsid, len(asked))
+        return self._send(request, [Command(request, entry, buffer.iova, len(data))])
+
+    # --- how ----------------------------------------------------------------------------
+
+    def _transfer(
+        self, opcode: IoOpcode, verb: str, buffer: object, lba: int, blocks: int | None, flags: int
+    ) -> Request:
+        what = f"{verb} of {self}"
+        self._require_plain(verb)
+        if blocks is None:
+            size = buffer.size if isinstance(buffer, DmaBuffer) else 0
+            check_buffer(what, buffer, size)
+            blocks = self._whole_blocks(verb, size)
+        memory = check_buffer(what, buffer, blocks * self.block_size)
+        self._check_range(verb, lba, blocks)
+        request = self._request(f"{what}, lba {lba}, {blocks} blocks", memory)
+        step = min(_MAX_BLOCKS, self.controller.max_transfer // self.block_size)
+        iova = memory.iova
+        commands = []
+        for at in range(0, blocks, step):
+            count = min(step, blocks - at)
+            commands.append(
+                Command(
+                    request,
+                    self._entry(opcode, lba + at, count, flags),
+                    iova + at * self.block_size,
+                    count * self.block_size,
+                )
+            )
+        return self._send(request, commands)
+
+    def _entry(self, opcode: IoOpcode, lba: int, blocks: int, flags: int) -> bytes:
+        return command.sqe(
+            opcode,
+            nsid=self.nsid,
+            cdw10=lba & 0xFFFF_FFFF,
+            cdw11=lba >> 32,
+            cdw12=flags | (blocks - 1),
+        )
+
+    def _simple(self, what: str, entries: list[bytes]) -> Request:
+        request = self._request(what)
+        return self._send(request, [Command(request, entry) for entry in entries])
+
+    def _request(self, what: str, *held: DmaBuffer) -> Request:
+        return self.controller.io_request(what, held)
+
+    def _send(self, request: Request, commands: list[Command]) -> Request:
+        self.controller.send(request, commands)
+        return request
+
+    def _bounce(self, blocks: int) -> AbstractContextManager[DmaBuffer]:
+        size = blocks * self.block_size
+        return scratch(self.controller.device.dma, size, align=self.controller.page_size)
+
+    def _whole_blocks(self, verb: str, size: int) -> int:
+        if size == 0 or size % self.block_size:
+            raise BufferSizeMismatch(
+                f"{verb} of {self}: {size} bytes are no whole number of blocks of"
+                f" {self.block_size} bytes",
+                hint="Give whole blocks, or blocks=",
+            )
+        return size // self.block_size
+
+    def _check_range(self, verb: str, lba: int, blocks: int) -> None:
+        if blocks < 1 or lba < 0:
+            raise BadArgument(
+                f"{verb} of {self}: {blocks} blocks from lba {lba}",
+                hint="Blocks and lba start at 1 and 0",
+            )
+        if lba + blocks > self.block_count:
+            raise LbaOutOfRange(
+                f"{verb} of {self}: lba {lba} + {blocks} blocks go beyond the end, which is"
+                f" {self.block_count}",
+                status=0x80,
+                name="LBA Out of Range",
+                hint="Nothing was sent",
+            )
+
+    def _require(self, supported: int, what: str) -> None:
+        if not supported:
+            raise Unsupported(
+                f"{self.controller.name} does not support {what} (Identify Controller, ONCS)",
+                hint="Use read and write instead",
+            )
+
+    def _require_plain(self, verb: str) -> None:
+        if self.format.ms:
+            pi = f", protection information type {self.identity.pi_type}" * bool(
+                self.identity.pi_type
+            )
+            raise Unsupported(
+                f"{verb} of {self}: its format has {self.format.ms} bytes of metadata a block{pi}",
+                hint="Format it with an LBA format without metadata",
+            )
+
+    def __str__(self) -> str:
+        return f"nsid {self.nsid}"
+
+    def __repr__(self) -> str:
+        return (
+            f"<Namespace {self.nsid} of {self.controller.name}: {self.block_count} blocks of"
+            f" {self.block_size} bytes>"
+        )

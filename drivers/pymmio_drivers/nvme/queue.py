@@ -1,0 +1,322 @@
+"""Queue pairs: which requests are under way, and who takes their completions."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Protocol
+
+from pymmio.dma import DmaBuffer
+from pymmio.errors import Closed, DeviceTimeout, ForkedObject, PymmioError
+from pymmio_drivers.nvme.command import with_data_pointer
+from pymmio_drivers.nvme.engine import BATCH, Done, Engine, ffi
+from pymmio_drivers.nvme.prp import build_prps
+from pymmio_drivers.nvme.request import Command, Request
+
+if TYPE_CHECKING:
+    from pymmio.mmio.doorbell import Doorbell
+
+__all__ = ["QueueMemory", "QueueOwner", "QueuePair"]
+
+_SLICE_S = 0.02
+_LEAVE_S = 5.0
+
+_callbacks = threading.local()
+"""How deep this thread is in callbacks of requests: there it must not wait for others."""
+
+
+class QueueOwner(Protocol):
+    """Whom a queue pair tells what it cannot mend itself.  Called without the queue's lock."""
+
+    def command_timed_out(self, queue: QueuePair, request: Request) -> None:
+        """End the request one way or another, or raise CommandTimeout."""
+        ...
+
+    def queue_broken(self, queue: QueuePair, error: PymmioError) -> None:
+        """Make the queue usable again or fail its requests."""
+        ...
+
+
+class QueueMemory:
+    """The memory of a queue pair: entries, and a PRP list area for each outstanding command.
+
+    ``list_size`` is the size of an area in bytes, 0 if no command needs one.
+    """
+
+    def __init__(
+        self, sq: DmaBuffer, cq: DmaBuffer, prp_lists: DmaBuffer | None, list_size: int
+    ) -> None:
+        self.sq = sq
+        self.cq = cq
+        self.prp_lists = prp_lists
+        self.list_size = list_size
+        self._buffers = [buffer for buffer in (sq, cq, prp_lists) if buffer is not None]
+        for buffer in self._buffers:
+            buffer.hold()
+
+    def close(self) -> None:
+        """Free it; the controller no longer reaches it."""
+        buffers, self._buffers = self._buffers, []
+        for buffer in buffers:
+            buffer.release()
+            buffer.close()
+
+
+class QueuePair:
+    """A submission queue, its completion queue, and who waits for what.
+
+    Owns ``memory``.  With ``is_polled`` whoever waits for a request takes completions; else
+    something else calls ``reap`` (an interrupt thread).  Safe for threads: the lock is held
+    while entries are moved, never while waiting.
+    """
+
+    def __init__(
+        self,
+        owner: QueueOwner,
+        *,
+        qid: int,
+        depth: int,
+        memory: QueueMemory,
+        doorbells: tuple[Doorbell, Doorbell],
+        page_size: int,
+    ) -> None:
+        self.qid = qid
+        self.depth = depth
+        self.memory = memory
+        self.is_polled = True
+        self.engine = Engine(
+            qid, depth, sq=memory.sq.address, cq=memory.cq.address, doorbells=doorbells
+        )
+        self.lock = threading.Lock()  #: for whoever uses the engine directly
+        self._owner = owner
+        self._page_size = page_size
+        self._free_lists = list(range(depth - 1)) if memory.prp_lists is not None else []
+        self._backlog: deque[Command] = deque()
+        self._outstanding: dict[int, Command] = {}
+        self.broken: PymmioError | None = None  #: why it takes nothing until it starts anew
+        self._accepting = False
+        self._state = "open"
+
+    # --- sending --------------------------------------------------------------------
+
+    def submit(self, request: Request, commands: Sequence[Command]) -> bool:
+        """Send the commands of a request, later ones as soon as there is room.
+
+        Returns False, with nothing done, while the queue does not exist on the controller
+        (before it was created, and during a reset).  Raises Closed and ForkedObject.
+        """
+        finished: list[Request] = []
+        with self.lock:
+            self._require_open()
+            if not self._accepting or self.broken is not None:
+                return False
+            request.expect(len(commands))
+            self._backlog.extend(commands)
+            self.broken = error = self._pump(finished)
+        self._settle(finished, error)
+        return True
+
+    def _pump(self, finished: list[Request]) -> PymmioError | None:
+        """Send what waits, as far as there is room; return what went wrong."""
+        while self._backlog:
+            room = min(self.engine.space(), BATCH)
+            batch: list[Command] = []
+            while self._backlog and len(batch) < room:
+                command = self._backlog.popleft()
+                if not command.request.has_failed:
+                    batch.append(command)
+                elif command.request.part_failed(None):  # the rest of it is pointless
+                    finished.append(command.request)
+            if not batch:
+                return None
+            cids, error = self.engine.submit([self._entry(command) for command in batch])
+            for cid, command in reversed(list(zip(cids, batch, strict=True))):
+                if cid is None:
+                    self._free_list(command)
+                    self._backlog.appendleft(command)
+                else:
+                    self._outstanding[cid] = command
+            if error is not None:
+                return error
+        return None
+
+    def _entry(self, command: Command) -> bytes:
+        if not command.size:
+            return command.entry
+        lists, where = self.memory.prp_lists, 0
+        if lists is not None:
+            command.prp_list = self._free_lists.pop()
+            where = self.memory.list_size * command.prp_list
+        prps = build_prps(
+            command.iova, command.size, self._page_size, lists.iova + where if lists else 0
+        )
+        if prps.entries:
+            assert lists is not None
+            assert len(prps.entries) <= self.memory.list_size
+            target = ffi.cast("char *", lists.address + where)
+            ffi.memmove(target, prps.entries, len(prps.entries))
+        return with_data_pointer(command.entry, prps.prp1, prps.prp2)
+
+    def _free_list(self, command: Command) -> None:
+        if command.prp_list >= 0:
+            self._free_lists.append(command.prp_list)
+            command.prp_list = -1
+
+    # --- completions ----------------------------------------------------------------
+
+    def reap(self) -> int:
+        """Take all completions that are there and finish their requests; return how many.
+
+        Callbacks of requests run in this thread.  A wrong completion goes to the owner.
+        """
+        total = 0
+        finished: list[Request] = []
+        error: PymmioError | None = None
+        with self.lock:
+            error = self.broken
+            while self._state == "open" and error is None:
+                done, error = self.engine.reap()
+                for one in done:
+                    self._complete(one, finished)
+                total += len(done)
+                error = error or (self._pump(finished) if done else None)
+                if len(done) < BATCH:
+                    break
+            self.broken = error
+        self._settle(finished, error)
+        return total
+
+    def _complete(self, done: Done, finished: list[Request]) -> None:
+        command = self._outstanding.pop(done.cid)
+        self._free_list(command)
+        if command.request.part_done(done.status, done.result, done.latency_ns):
+            finished.append(command.request)
+
+    def _settle(self, finished: list[Request], error: PymmioError | None) -> None:
+        """Finish requests and hand on an error, without the lock: callbacks may come back."""
+        _callbacks.depth = getattr(_callbacks, "depth", 0) + 1
+        try:
+            for request in finished:
+                request.finish()
+            if error is not None:
+                self._owner.queue_broken(self, error)
+        finally:
+            _callbacks.depth -= 1
+
+    def drive(self, request: Request, timeout: float | None = None) -> float | None:
+        """Take completions until ``request`` is done or ``timeout`` seconds are over.
+
+        Returns at once where interrupts do it, except inside a callback of a request, which
+        runs in the interrupt thread.  Returns what is left of the time.
+        """
+        self._require_not_forked()
+        if not self.is_polled and not getattr(_callbacks, "depth", 0):
+            return timeout
+        end = None if timeout is None else time.monotonic() + timeout
+        while not request.done():
+            left = _SLICE_S if end is None else end - time.monotonic()
+            if left <= 0:
+                return 0.0
+            self.poll(request, min(_SLICE_S, left))
+        return None
+
+    def poll(self, request: Request, wait_s: float = 0.0) -> None:
+        """Take completions, waiting up to ``wait_s``; see to the time-out of ``request``."""
+        self._require_not_forked()
+        events = self.engine.events()
+        if request.done():
+            return
+        seen = self.engine.wait(events, wait_s)
+        if seen:
+            self.reap()
+        elif seen is None:
+            time.sleep(0.001)  # whoever closes fails the request in a moment
+        elif time.monotonic() >= request.deadline:
+            self._owner.command_timed_out(self, request)
+
+    def expired(self, now: float) -> list[Request]:
+        """Return the requests whose deadline is over."""
+        with self.lock:
+            return [r for r in {c.request for c in self._outstanding.values()} if now >= r.deadline]
+
+    def next_deadline(self, default: float) -> float:
+        """Return the earliest deadline of what is outstanding, at latest ``default``."""
+        with self.lock:
+            return min([default, *(c.request.deadline for c in self._outstanding.values())])
+
+    def cids_of(self, request: Request) -> list[int]:
+        """Return the identifiers of the outstanding commands of a request."""
+        with self.lock:
+            return [cid for cid, c in self._outstanding.items() if c.request is request]
+
+    # --- life -----------------------------------------------------------------------
+
+    @property
+    def outstanding(self) -> int:
+        """Commands that were sent and not completed, and those that wait for room."""
+        with self.lock:
+            return len(self._outstanding) + len(self._backlog)
+
+    def accept(self, accepting: bool = True) -> None:
+        """Take requests from now on, or no more; what is outstanding goes on."""
+        with self.lock:
+            self._accepting = accepting
+
+    def fail_all(self, error: BaseException, *, release: bool = True) -> None:
+        """Fail all requests and start anew with empty queues; ``accept`` opens them again.
+
+        Only when the controller is stopped.  Where it could not be stopped ``release=False``
+        keeps the memory of the requests held for ever.
+        """
+        finished: list[Request] = []
+        with self.lock:
+            self._accepting = False
+            commands = [*self._outstanding.values(), *self._backlog]
+            self._outstanding.clear()
+            self._backlog.clear()
+            for command in commands:
+                self._free_list(command)
+                if command.request.part_failed(error):
+                    finished.append(command.request)
+            if self._state == "open" and release:
+                self.engine.clear()
+                self.broken = None
+        for request in finished:
+            request.finish(release=release)
+
+    def close(self, error: BaseException | None = None) -> None:
+        """Wake all who wait, fail what is left, free the memory; closing twice is fine.
+
+        Only when the controller is stopped: it may no longer reach the memory.
+        """
+        if self._state != "open":
+            return
+        self.engine.close()
+        self.fail_all(error or Closed(f"queue pair {self.qid} was closed", hint="Open it again"))
+        with self.lock:
+            self._state = "closed"
+        end = time.monotonic() + _LEAVE_S
+        while self.engine.users():
+            if time.monotonic() >= end:
+                raise DeviceTimeout(f"a thread does not leave queue pair {self.qid}")
+            time.sleep(0.0005)
+        self.memory.close()
+
+    def after_fork(self) -> None:
+        """Refuse all use, in the child; nothing is released."""
+        self.lock = threading.Lock()
+        self._state = "forked"
+
+    def _require_open(self) -> None:
+        self._require_not_forked()
+        if self._state != "open":
+            raise Closed(f"queue pair {self.qid} is closed", hint="Open the controller again")
+
+    def _require_not_forked(self) -> None:
+        if self._state == "forked":
+            raise ForkedObject(
+                f"queue pair {self.qid} belongs to the parent process",
+                hint="Open the device after fork",
+            )
