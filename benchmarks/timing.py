@@ -28,7 +28,7 @@ def interleaved(subjects: Mapping[str, Subject], *, calls: int) -> dict[str, flo
         for name, subject in subjects.items()
     }
     seen: dict[str, list[float]] = {name: [] for name in timers}
-    for name, timer in timers.items():
+    for timer in timers.values():
         timer.timeit(calls // 10)  # warm
     for _ in range(ROUNDS):
         for name, timer in timers.items():
