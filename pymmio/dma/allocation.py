@@ -47,14 +47,14 @@ class Allocation:
         if self._is_forked:
             raise ForkedObject(
                 f"the DMA buffer at iova {self.iova:#x} belongs to the parent process",
-                hint="open the device in the child, or use the buffer in the parent only",
+                hint="Open the device in the child, or use the buffer in the parent only",
             )
         if not self._is_usable:
             raise self.closed_error()
 
     def closed_error(self) -> Closed:
         """Return what to raise for a use after close."""
-        return Closed(f"the DMA buffer at iova {self.iova:#x} is closed", hint="allocate a new one")
+        return Closed(f"the DMA buffer at iova {self.iova:#x} is closed", hint="Allocate a new one")
 
     def release_piece(self, piece: memoryview) -> None:
         """Let nobody use ``piece`` any more; raise BufferBusy if it has exports."""
@@ -84,7 +84,7 @@ class Allocation:
             if self.holds == 0:
                 raise DmaError(
                     f"the DMA buffer at iova {self.iova:#x} is released more often than held",
-                    hint="call release() once for each hold()",
+                    hint="Call release() once for each hold()",
                 )
             self.holds -= 1
 
@@ -98,7 +98,7 @@ class Allocation:
                 raise BufferBusy(
                     f"the DMA buffer at iova {self.iova:#x} is used by the device"
                     f" ({self.holds} operations)",
-                    hint="wait for the operations, or reset the device, then close",
+                    hint="Wait for the operations, or reset the device, then close",
                 )
             try:
                 for piece in list(self._pieces.values()):
@@ -111,7 +111,7 @@ class Allocation:
     def _busy_with_views(self) -> BufferBusy:
         return BufferBusy(
             f"the DMA buffer at iova {self.iova:#x} has memoryviews or arrays on it",
-            hint="release the memoryviews (del, or view.release()), then close",
+            hint="Release the memoryviews (del, or view.release()), then close",
         )
 
     def abandon(self) -> None:

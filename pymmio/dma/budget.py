@@ -73,7 +73,7 @@ class Budget:
             raise BudgetExceeded(
                 f"{size} bytes of DMA memory do not fit the budget of {self.limit_bytes} bytes,"
                 f" {held} of which are in use",
-                hint="close buffers, or give DmaSpace a larger budget",
+                hint="Close buffers, or give DmaSpace a larger budget",
             )
         if pins_memory:
             _check_memlock(size, held, facts)
@@ -83,7 +83,7 @@ class Budget:
             raise BudgetExceeded(
                 f"{size} bytes of DMA memory were asked for and this machine has"
                 f" {facts.available} bytes available (MemAvailable in /proc/meminfo)",
-                hint="ask for less, or stop other programs",
+                hint="Ask for less, or stop other programs",
             )
 
 
@@ -92,7 +92,7 @@ def _check_hugepages(size: int, facts: MemoryFacts) -> None:
         raise BudgetExceeded(
             f"{size // facts.hugepage_size} huge pages of {facts.hugepage_size} bytes were asked"
             f" for and {facts.hugepages_free} are free",
-            hint="as root set a larger pool: sysctl vm.nr_hugepages=N, counting those in use",
+            hint="As root set a larger pool: sysctl vm.nr_hugepages=N, counting those in use",
         )
 
 
@@ -106,7 +106,7 @@ def _check_memlock(size: int, held: int, facts: MemoryFacts) -> None:
         raise BudgetExceeded(
             f"{size} bytes of DMA memory would be locked; the limit (RLIMIT_MEMLOCK) is"
             f" {facts.memlock_limit} bytes, {locked} of which are in use",
-            hint=f"run `ulimit -l {wanted_kib}` before, or put `USER - memlock {wanted_kib}`"
+            hint=f"Run `ulimit -l {wanted_kib}` before, or put `USER - memlock {wanted_kib}`"
             " into /etc/security/limits.conf and log in again",
         )
 

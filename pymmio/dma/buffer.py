@@ -117,12 +117,12 @@ class DmaBuffer(BufferBase):
         if not isinstance(part, slice):
             raise BadArgument(
                 f"a DMA buffer has no element {part!r}",
-                hint="use memoryview(buf)[i] for bytes, buf[a:b] for a part",
+                hint="Use memoryview(buf)[i] for bytes, buf[a:b] for a part",
             )
         if part.step not in (None, 1):
             raise BadArgument(
                 f"a part of a DMA buffer with step {part.step} is not contiguous for the device",
-                hint="use a step of 1",
+                hint="Use a step of 1",
             )
         start = self._index(part.start, 0)
         stop = self._index(part.stop, self._size)
@@ -132,7 +132,7 @@ class DmaBuffer(BufferBase):
                 region="DMA buffer",
                 offset=start,
                 width=max(0, stop - start),
-                hint="parts are not empty and end inside the buffer",
+                hint="Parts are not empty and end inside the buffer",
             )
         owner = self if self._owner is None else self._owner
         return DmaBuffer(self._allocation, self._close, self._offset + start, stop - start, owner)

@@ -33,7 +33,7 @@ def require_alignment(align: int) -> None:
     """Raise BadArgument unless ``align`` is a power of two."""
     if align <= 0 or align & (align - 1):
         raise BadArgument(
-            f"alignment {align} is not a power of two", hint="use 4096, 8192, 16384, ..."
+            f"alignment {align} is not a power of two", hint="Use 4096, 8192, 16384, ..."
         )
 
 
@@ -60,7 +60,7 @@ class IovaAllocator:
         arguments make no sense.
         """
         if size <= 0:
-            raise BadArgument(f"size {size} is not positive", hint="ask for at least one byte")
+            raise BadArgument(f"size {size} is not positive", hint="Ask for at least one byte")
         align = self.page_size if align is None else align
         require_alignment(align)
         align = max(align, self.page_size)
@@ -80,7 +80,7 @@ class IovaAllocator:
             f"no free I/O virtual addresses for {length:#x} bytes aligned to {align:#x}"
             f"{'' if limit is None else f' below {limit:#x}'}: {self.free_bytes:#x} bytes are free,"
             f" the largest free range has {self.largest_free:#x}",
-            hint="close buffers that are no longer used, or ask for less",
+            hint="Close buffers that are no longer used, or ask for less",
         )
 
     def free(self, iova: Iova) -> int:
@@ -91,7 +91,7 @@ class IovaAllocator:
         size = self._taken.pop(iova, None)
         if size is None:
             raise DmaError(
-                f"no allocated range starts at {iova:#x}", hint="free each range exactly once"
+                f"no allocated range starts at {iova:#x}", hint="Free each range exactly once"
             )
         span = _Span(iova, iova + size)
         index = bisect_left(self._free, span)
@@ -129,7 +129,7 @@ def _normalised(ranges: Iterable[IovaRange], page_size: int) -> list[_Span]:
         if usable.first < 0 or usable.last < usable.first:
             raise BadArgument(
                 f"range {usable.first:#x} to {usable.last:#x} is not a range of addresses",
-                hint="first and last are inclusive and not negative",
+                hint="First and last are inclusive and not negative",
             )
         span = _Span(usable.first, usable.last + 1)
         if merged and span.start <= merged[-1].end:

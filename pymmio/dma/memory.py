@@ -64,13 +64,13 @@ def _explained(error: OSError, size: int, hugepages: bool) -> DmaError | Unsuppo
     what = f"cannot make {size} bytes of shared memory{' in huge pages' if hugepages else ''}"
     message = f"{what}: {error.strerror}"
     if hugepages and error.errno in (errno.EINVAL, errno.ENOSYS):
-        return Unsupported(message, hint="this kernel has no huge pages; use hugepages=False")
+        return Unsupported(message, hint="This kernel has no huge pages; use hugepages=False")
     if error.errno in (errno.EMFILE, errno.ENFILE):
         return DmaError(
             message,
-            hint="raise the limit of open files (ulimit -n; a buffer takes two), or cut many"
+            hint="Raise the limit of open files (ulimit -n; a buffer takes two), or cut many"
             " small pieces from one buffer with DmaPool",
         )
     if hugepages and error.errno == errno.ENOMEM:
-        return DmaError(message, hint="as root set a larger pool: sysctl vm.nr_hugepages=N")
-    return DmaError(message, hint="ask for less memory")
+        return DmaError(message, hint="As root set a larger pool: sysctl vm.nr_hugepages=N")
+    return DmaError(message, hint="Ask for less memory")

@@ -46,7 +46,7 @@ class DmaPool:
                     f"no {size} bytes aligned to {align or self._free.page_size} are left in a"
                     f" pool of {self._buffer.size}: {self._free.free_bytes} are free, the largest"
                     f" free piece has {self._free.largest_free}",
-                    hint="free pieces, or make the pool from a larger buffer",
+                    hint="Free pieces, or make the pool from a larger buffer",
                 ) from error
             try:
                 return self._buffer[iova - self._first : iova - self._first + size]
@@ -64,7 +64,7 @@ class DmaPool:
             iova = piece.iova
             if not piece.is_part_of(self._buffer) or not self._free.is_taken(iova):
                 raise DmaError(
-                    f"{piece!r} is not a piece of this pool", hint="free each piece exactly once"
+                    f"{piece!r} is not a piece of this pool", hint="Free each piece exactly once"
                 )
             piece.close()
             self._free.free(iova)

@@ -93,7 +93,7 @@ class DmaSpace:
         if the kernel or the backend refuses; nothing is left behind then.
         """
         if size <= 0:
-            raise BadArgument(f"size {size} is not positive", hint="ask for at least one byte")
+            raise BadArgument(f"size {size} is not positive", hint="Ask for at least one byte")
         if align is not None:
             require_alignment(align)
         with self._lock, ExitStack() as undo:
@@ -142,7 +142,7 @@ class DmaSpace:
             raise DmaError(
                 f"{len(errors)} of {count} DMA buffers could not be taken away from {self.name}:"
                 f" {errors[0]}",
-                hint="their memory stays allocated until this program ends",
+                hint="Their memory stays allocated until this program ends",
             ) from errors[0]
 
     def _free(self, allocation: Allocation) -> None:
@@ -171,14 +171,14 @@ class DmaSpace:
         if len(self._allocations) >= self._handle.max_mappings:
             raise MappingLimit(
                 f"{self.name} has {len(self._allocations)} DMA mappings, which is the limit",
-                hint="close buffers, or cut small pieces from one buffer with DmaPool",
+                hint="Close buffers, or cut small pieces from one buffer with DmaPool",
             )
         facts = self.budget.facts()
         unit = self._page_size
         if hugepages:
             if not facts.hugepage_size:
                 raise Unsupported(
-                    "this kernel has no huge pages", hint="allocate with hugepages=False"
+                    "this kernel has no huge pages", hint="Allocate with hugepages=False"
                 )
             unit = max(unit, facts.hugepage_size)
         self.budget.check(
@@ -194,10 +194,10 @@ class DmaSpace:
         if self._is_forked:
             raise ForkedObject(
                 f"the DMA space of {self.name} belongs to the parent process",
-                hint="open the device in the child",
+                hint="Open the device in the child",
             )
         if self._is_closed:
-            raise Closed(f"the DMA space of {self.name} is closed", hint="open the device again")
+            raise Closed(f"the DMA space of {self.name} is closed", hint="Open the device again")
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()

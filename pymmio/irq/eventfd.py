@@ -21,7 +21,7 @@ class EventFd:
         except OSError as error:
             raise Unsupported(
                 f"cannot make an eventfd: {error.strerror}",
-                hint="raise the limit of open files (ulimit -n); each interrupt takes one",
+                hint="Raise the limit of open files (ulimit -n); each interrupt takes one",
             ) from error
 
     def fileno(self) -> int:

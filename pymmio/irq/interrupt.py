@@ -120,19 +120,15 @@ class Interrupt:
     def __await__(self) -> Generator[object, None, int]:
         return self.wait_async().__await__()
 
-    def _close(self, *, keep_eventfd: bool = False) -> None:
-        """Wake all who wait with Closed; the last of them closes the eventfd.
+    def _end(self) -> None:
+        """Wake all who wait with Closed, and refuse all use; the eventfd stays for the backend.
 
-        Only for the vector set, after the backend has stopped signalling; if it could not be
-        stopped, the eventfd stays open for good.
+        Only for the vector set, which calls ``_leave`` when the backend has stopped signalling.
         """
         with self._lock:
             self._is_closed = True
+            self._waiters += 1
             self._event.signal()  # stays readable: who polls it or a duplicate wakes
-            if keep_eventfd:
-                self._waiters += 1
-            elif not self._waiters:
-                self._event.close()
 
     def _after_fork(self) -> None:
         """Refuse all use, in the child; the eventfd is shared with the parent, so leave it."""
@@ -145,6 +141,7 @@ class Interrupt:
             self._waiters += 1
 
     def _leave(self) -> None:
+        """Count one user less; after the end the last one closes the eventfd."""
         with self._lock:
             self._waiters -= 1
             if self._is_closed and not self._waiters:
@@ -163,15 +160,15 @@ class Interrupt:
     def _require_open(self) -> None:
         if self._is_forked:
             raise ForkedObject(
-                f"{self.name} belongs to the parent process", hint="open the device in the child"
+                f"{self.name} belongs to the parent process", hint="Open the device in the child"
             )
         if self._is_closed:
-            raise Closed(f"{self.name} is switched off", hint="take it from device.irqs again")
+            raise Closed(f"{self.name} is switched off", hint="Take it from device.irqs again")
 
     def _timeout(self, timeout_s: float | None) -> DeviceTimeout:
         return DeviceTimeout(
             f"{self.name}: no interrupt came within {timeout_s} s",
-            hint="check that the device may raise it and, for MSI and MSI-X, that bus mastering"
+            hint="Check that the device may raise it and, for MSI and MSI-X, that bus mastering"
             " is on",
         )
 
@@ -185,4 +182,4 @@ def _has_result(future: asyncio.Future[int]) -> bool:
 
 def _require_timeout(timeout_s: float) -> None:
     if not timeout_s >= 0:  # NaN too
-        raise BadArgument(f"timeout_s={timeout_s} is not a time to wait", hint="use seconds, >= 0")
+        raise BadArgument(f"timeout_s={timeout_s} is not a time to wait", hint="Use seconds, >= 0")

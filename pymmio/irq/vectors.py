@@ -73,7 +73,7 @@ class VectorSet:
             self._require_vectors()
             if count < 1:
                 raise BadArgument(
-                    f"{count} vectors cannot be switched on", hint="use disable() for none"
+                    f"{count} vectors cannot be switched on", hint="Use disable() for none"
                 )
             if count > len(self):
                 raise self._too_many(f"{count} vectors")
@@ -92,14 +92,13 @@ class VectorSet:
         if not self._enabled:
             return
         enabled, self._enabled = self._enabled, []
-        is_off = False
-        try:
-            self._irqs._handle.disable(self.kind)
-            is_off = True
-        finally:
-            for interrupt in enabled:
-                # A backend that still signals must not hit somebody else's descriptor.
-                interrupt._close(keep_eventfd=not is_off)
+        for interrupt in enabled:
+            interrupt._end()
+        # When this fails the backend may still signal: the eventfds stay open, so that it does
+        # not write to somebody else's file.
+        self._irqs._handle.disable(self.kind)
+        for interrupt in enabled:
+            interrupt._leave()
 
     def _after_fork(self) -> None:
         for interrupt in self._enabled:
@@ -123,14 +122,14 @@ class VectorSet:
         if not len(self):
             raise Unsupported(
                 f"{self._irqs.name} has no {self.kind} interrupts",
-                hint=f"it has {self._irqs._summary()}",
+                hint=f"It has {self._irqs._summary()}",
             )
 
     def _too_many(self, what: str) -> OutOfBounds:
         return OutOfBounds(
             f"{self._irqs.name} has {len(self)} {self.kind} vectors, {what} was asked for",
             region=f"{self.kind} vectors",
-            hint=f"vectors are numbered from 0 to {len(self) - 1}",
+            hint=f"Vectors are numbered from 0 to {len(self) - 1}",
         )
 
     def __repr__(self) -> str:
@@ -194,10 +193,10 @@ class Interrupts:
         if self._is_forked:
             raise ForkedObject(
                 f"the interrupts of {self.name} belong to the parent process",
-                hint="open the device in the child",
+                hint="Open the device in the child",
             )
         if self._is_closed:
-            raise Closed(f"the interrupts of {self.name} are closed", hint="open the device again")
+            raise Closed(f"the interrupts of {self.name} are closed", hint="Open the device again")
 
     def _require_alone(self, kind: IrqKind) -> None:
         """Raise Unsupported if a kind is on that excludes ``kind``."""
@@ -207,7 +206,7 @@ class Interrupts:
             if self._sets[other].enabled:
                 raise Unsupported(
                     f"{self.name} has {other} switched on, which excludes {kind}",
-                    hint=f"call irqs.{other}.disable() before",
+                    hint=f"Call irqs.{other}.disable() before",
                 )
 
     def close(self) -> None:

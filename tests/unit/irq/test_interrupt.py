@@ -260,6 +260,24 @@ class TestIntx:
         handle.fire(IrqKind.INTX)
         assert irq.try_take() == 1
 
+    def test_nothing_is_unmasked_once_it_is_being_switched_off(
+        self, irqs: Interrupts, handle: FakeIrq, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        # VFIO refuses to unmask what is off; who waits must see Closed.
+        irq = irqs.intx[0]
+        handle.fire(IrqKind.INTX)
+        irq.wait(0)
+
+        def ask_meanwhile(kind: IrqKind) -> None:
+            with pytest.raises(Closed):
+                irq.try_take()
+
+        with monkeypatch.context() as patch:
+            patch.setattr(handle, "disable", ask_meanwhile)
+            irqs.intx.disable()
+        assert handle.called("unmask_intx") == []
+        handle.disable(IrqKind.INTX)
+
     def test_other_kinds_are_never_unmasked(
         self, irq: Interrupt, fire: Callable[..., None], handle: FakeIrq
     ) -> None:
