@@ -97,19 +97,21 @@ static int is_endless(uintptr_t pc, const siginfo_t *info)
 
 static void hand_on(int signal_number, siginfo_t *info, void *context, uintptr_t pc)
 {
-    int i = index_of(signal_number);
-    const struct sigaction *to = &former[i];
+    const struct sigaction *to = &former[index_of(signal_number)];
+    int was_chaining = is_chaining;
 
     /* faulthandler restores *its* predecessor, which may be this handler, and raises the
-     * signal again: the second time there is nobody left to ask. */
-    if (is_chaining || is_endless(pc, info)) {
+     * signal again: the second time there is nobody left to ask.  A fault of an instruction
+     * is no such second time: the former handler may have left by siglongjmp, and nothing
+     * then said that its call was over. */
+    if ((was_chaining && info->si_code <= 0) || is_endless(pc, info)) {
         die_by_default(signal_number, info);
         return;
     }
     if (to->sa_flags & SA_SIGINFO) {
         is_chaining = 1;
         to->sa_sigaction(signal_number, info, context);
-        is_chaining = 0;
+        is_chaining = was_chaining;
     } else if (to->sa_handler == SIG_IGN && info->si_code <= 0) {
         return;
     } else if (to->sa_handler == SIG_DFL || to->sa_handler == SIG_IGN) {
@@ -117,7 +119,7 @@ static void hand_on(int signal_number, siginfo_t *info, void *context, uintptr_t
     } else {
         is_chaining = 1;
         to->sa_handler(signal_number);
-        is_chaining = 0;
+        is_chaining = was_chaining;
     }
 }
 
