@@ -77,23 +77,24 @@ int pm_wait(pm_mapping *m, size_t offset, int width, int swap, uint64_t mask, ui
     return error;
 }
 
-/* The user's memory may be unaligned: memcpy there, one accessor on the device's side. */
-#define COPY_FROM(bits)                                             \
-    for (; done < size; done += bits / 8) {                         \
-        uint##bits##_t v;                                           \
-        error = pm_load##bits(m->base + offset + done, &v);         \
-        if (error || pm_mapping_is_closing(m))                      \
-            break;                                                  \
-        memcpy((uint8_t *)to + done, &v, sizeof(v));                \
+/* The user's memory may be unaligned: memcpy there, one accessor on the device's side.
+ * Closing is looked at before an access: each access that was made counts as moved. */
+#define COPY_FROM(bits)                                                           \
+    for (; done < size && !pm_mapping_is_closing(m); done += bits / 8) {          \
+        uint##bits##_t v;                                                         \
+        error = pm_load##bits(m->base + offset + done, &v);                       \
+        if (error)                                                                \
+            break;                                                                \
+        memcpy((uint8_t *)to + done, &v, sizeof(v));                              \
     }
 
-#define COPY_TO(bits)                                               \
-    for (; done < size; done += bits / 8) {                         \
-        uint##bits##_t v;                                           \
-        memcpy(&v, (const uint8_t *)from + done, sizeof(v));        \
-        error = pm_store##bits(m->base + offset + done, v);         \
-        if (error || pm_mapping_is_closing(m))                      \
-            break;                                                  \
+#define COPY_TO(bits)                                                             \
+    for (; done < size && !pm_mapping_is_closing(m); done += bits / 8) {          \
+        uint##bits##_t v;                                                         \
+        memcpy(&v, (const uint8_t *)from + done, sizeof(v));                      \
+        error = pm_store##bits(m->base + offset + done, v);                       \
+        if (error)                                                                \
+            break;                                                                \
     }
 
 #define BY_WIDTH(COPY)   \
