@@ -1,7 +1,8 @@
 /* riscv64: a naturally aligned load or store of up to XLEN bits is one access
  * (RISC-V Unprivileged ISA 20191213, 2.6; RVWMO 14.1 for ordering).  I/O regions need not
- * be strongly ordered by the ISA, so each access carries the fence that keeps it in order
- * with other accesses to I/O (chapter 2.7, FENCE with the i and o bits). */
+ * be strongly ordered by the ISA, so each access stands behind a fence that keeps it in
+ * order with all earlier accesses to I/O, a load behind a store among them (chapter 2.7,
+ * FENCE with the i and o bits). */
 #ifndef PYMMIO_ARCH_RISCV64_IO_H
 #define PYMMIO_ARCH_RISCV64_IO_H
 
@@ -10,8 +11,8 @@
     {                                                                                   \
         int error = 0;                                                                  \
         uint64_t v;                                                                     \
-        __asm__ volatile("1: " ld " %[v], 0(%[p])\n"                                    \
-                         "fence i, io\n"                                                \
+        __asm__ volatile("fence io, i\n"                                                \
+                         "1: " ld " %[v], 0(%[p])\n"                                    \
                          "2:\n"                                                         \
                          PM_EX_FIXUP("li %[e], 1\n j 2b")                               \
                          PM_EX_TABLE(bits / 8)                                          \
