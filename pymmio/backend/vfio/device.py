@@ -22,7 +22,7 @@ from pymmio.backend.vfio.sysfs import PciFunction, directory
 from pymmio.errors import DeviceBusy, DeviceGone, ProtocolError, PymmioError, Unsupported
 from pymmio.forks import track
 from pymmio.handle import CONFIG_REGION, DmaHandle, IrqKind, RegionInfo
-from pymmio.pci.header import Offset
+from pymmio.pci.header import Command, Offset
 
 __all__ = ["VfioDevice"]
 
@@ -94,6 +94,7 @@ class VfioDevice:
             record=record,
             qword_is_one_access=self._qwords,
             is_gone=self._is_gone,
+            ports_are_on=self._ports_are_on,
             msix_table=table,
         )
 
@@ -158,6 +159,9 @@ class VfioDevice:
             "on the root bus, or shares its bus): put it behind a root port, or use the "
             "device's own reset register",
         )
+
+    def _ports_are_on(self) -> bool:
+        return bool(self.open_region(CONFIG_REGION).read(Offset.COMMAND, 2) & Command.IO)
 
     def _is_gone(self) -> bool:
         """Ask whether the device still exists, after an access failed."""

@@ -47,6 +47,8 @@ class VfioRegion:
     ``msix_table`` is the part of a BAR that VFIO hides from pread and pwrite: it would
     answer ones and drop what is written.  ``qword_is_one_access`` says whether the kernel
     makes one access of eight bytes; ``is_gone`` asks whether the device still exists.
+    ``ports_are_on`` asks for COMMAND's I/O bit before each access to I/O ports: unlike memory,
+    VFIO does not look at it, and nobody would answer.
     """
 
     kernel: Kernel
@@ -54,6 +56,7 @@ class VfioRegion:
     record: RegionRecord
     qword_is_one_access: bool
     is_gone: Callable[[], bool]
+    ports_are_on: Callable[[], bool]
     msix_table: MappedArea | None = None
 
     @property
@@ -129,6 +132,12 @@ class VfioRegion:
             )
         if width == 8 and not self._takes_qwords():
             raise self._qword_refused(place)
+        if self.record.is_io_port and not self.ports_are_on():
+            raise AccessFault(
+                f"{_said(place)}: I/O decoding is off in COMMAND, the device would not answer",
+                hint="Switch it on: dev.config.update_command(on=Command.IO)",
+                **place,
+            )
         table = self.msix_table
         if table and offset < table.offset + table.size and table.offset < offset + width:
             raise AccessError(

@@ -72,6 +72,20 @@ def case_a_child_that_lives_on_does_not_keep_the_device() -> None:
                     pass
 
 
+def case_a_child_that_lives_on_does_not_keep_a_mapped_device() -> None:
+    with bound_to_vfio(EDU) as function:
+        uri = f"vfio:{function.address}"
+        with pymmio.open_device(uri) as edu:
+            assert edu.region(0).read32(0) == EDU_ID
+            edu.irqs.msi.enable(1)
+            buf = edu.dma.alloc(1 << 16)
+            with holding(lambda: True):
+                buf.close()
+                edu.close()
+                with pymmio.open_device(uri) as again:
+                    assert again.region(0).read32(0) == EDU_ID
+
+
 def case_a_mapping_that_is_left_over_is_told_at_close() -> None:
     with bound_to_vfio(EDU) as function:
         handle = vfio.open(DeviceUri.parse(f"vfio:{function.address}"))

@@ -7,7 +7,7 @@ import os
 import pymmio
 from pymmio.backend.vfio.device import VfioDevice
 from pymmio.backend.vfio.qword import is_one_access
-from pymmio.errors import AccessError, Misaligned, WidthRefused
+from pymmio.errors import AccessError, AccessFault, Misaligned, WidthRefused
 from pymmio.handle import MappedArea
 from tests.guest.cases.vfio_common import IO_SPACE, bound_handle, refuses, set_command
 from tests.guest.inside import EDU, NVME, PCI_TESTDEV, bound_to_vfio
@@ -50,8 +50,11 @@ def case_pci_testdev_has_a_memory_and_an_io_port_bar() -> None:
 
 def case_io_ports_are_read_and_written_in_one_access_each() -> None:
     with bound_handle(PCI_TESTDEV) as testdev:
-        set_command(testdev, on=IO_SPACE)
         ports = testdev.open_region(1)
+        set_command(testdev, off=IO_SPACE)
+        with refuses(AccessFault, "I/O decoding is off"):
+            ports.read(4, 4)
+        set_command(testdev, on=IO_SPACE)
         ports.write(0, 1, 0)  # QEMU docs/specs/pci-testdev.rst: choose test 0
         offset, width = ports.read(4, 4), ports.read(1, 1)
         assert width in (1, 2, 4)

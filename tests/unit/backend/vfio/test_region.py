@@ -68,6 +68,23 @@ def test_eight_bytes_are_refused_outside_memory_bars(kernel: FakeKernel, index: 
         open_fake(kernel).open_region(index).read(0, 8)
 
 
+def test_io_ports_are_refused_while_their_decoding_is_off(kernel: FakeKernel) -> None:
+    ports = open_fake(kernel).open_region(2)
+    kernel.log.clear()
+    with pytest.raises(AccessFault, match="I/O decoding is off"):
+        ports.read(0, 4)
+    with pytest.raises(AccessFault, match="I/O decoding is off"):
+        ports.write(0, 1, 0)
+    assert "pread 2" not in kernel.log
+    assert "pwrite 2" not in kernel.log
+    kernel.regions[7].content[4] = 1  # COMMAND.IO
+    ports.write(0, 1, 5)
+    assert ports.read(0, 4) == 5
+    kernel.errors["pread 7"] = errno.EIO
+    with pytest.raises(AccessFault, match="config"):
+        ports.read(0, 4)
+
+
 def test_misaligned_accesses_are_refused_as_vfio_would_split_them(kernel: FakeKernel) -> None:
     region = bar0(kernel)
     kernel.log.clear()
