@@ -97,22 +97,27 @@ class Barriers(Table):
                 )
 
 
+def exceptions(
+    kind: type[BaseException] = errors.PymmioError, depth: int = 0
+) -> Iterable[tuple[int, type[BaseException]]]:
+    """Return the tree of exceptions from its root: depth and class."""
+    yield depth, kind
+    for child in kind.__subclasses__():
+        if child.__module__ == errors.__name__:
+            yield from exceptions(child, depth + 1)
+
+
 class Exceptions(Table):
     """``.. pymmio-exceptions::``: the tree of exceptions, each with its Python base."""
 
     def rows(self) -> Iterable[tuple[str | list[str], ...]]:
         yield "exception", "is also", "meaning"
-        yield from self._below(errors.PymmioError, 0)
-
-    def _below(self, kind: type[BaseException], depth: int) -> Iterable[tuple[str, str, str]]:
-        bases = [b.__name__ for b in kind.__mro__ if b.__module__ == "builtins"]
-        also = bases[0] if bases[0] != "Exception" else ""
-        meaning = (kind.__doc__ or "").partition("\n")[0]
-        indent = "\N{EM SPACE}" * depth
-        yield f"{indent}:class:`~pymmio.errors.{kind.__name__}`", also, meaning
-        for child in kind.__subclasses__():
-            if child.__module__ == errors.__name__:
-                yield from self._below(child, depth + 1)
+        for depth, kind in exceptions():
+            bases = [b.__name__ for b in kind.__mro__ if b.__module__ == "builtins"]
+            also = [bases[0]] if bases[0] != "Exception" else ""
+            meaning = (kind.__doc__ or "").partition("\n")[0]
+            indent = "\N{EM SPACE}" * depth
+            yield f"{indent}:class:`~pymmio.errors.{kind.__name__}`", also, meaning
 
 
 class Specifications(Table):

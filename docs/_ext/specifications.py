@@ -89,7 +89,7 @@ SPECIFICATIONS = (
         "NVM Express, *NVMe over PCIe Transport Specification*",
         "revision 1.0",
         "doorbells",
-        r"PCIe Transport 1\.0",
+        r"PCIe Transport 1\.0|NVMe over PCIe 1\.0",
     ),
     Specification(
         "NVMe",
@@ -182,7 +182,8 @@ SPECIFICATIONS = (
 
 # What looks like an edition of one of them; each find must match a citation above.
 EDITION = re.compile(
-    r"(NVMe |NVM Express )?\bBase \d\.\d+[a-e]?|NVM Command Set \d\.\d|PCIe Transport \d\.\d"
+    r"(NVMe |NVM Express )?\bBase \d\.\d+[a-e]?|NVM Command Set \d\.\d"
+    r"|(NVMe over PCIe|PCIe Transport|NVMe over PCIe Transport) \d\.\d"
     r"|PCI Express( Base)? \d\.\d|PCIe( Base)? \d\.\d|PCI Local Bus \d\.\d|PCI PM \d\.\d"
     r"|PCI-to-PCI Bridge Architecture \d\.\d|PCI Code and ID Assignment \d\.\d+"
     r"|[Vv]irtio \d\.\d|VT-d \d\.\d|Power ISA \d\.\d\w?|SA22-7832-\d+"
