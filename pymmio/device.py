@@ -32,7 +32,7 @@ from pymmio.mmio import (
     SparseRegion,
     TracedRegion,
 )
-from pymmio.pci import Command, ConfigSpace
+from pymmio.pci import BarKind, Command, ConfigSpace
 from pymmio.policy import authorise
 from pymmio.trace import Sink
 from pymmio.uri import DeviceUri
@@ -53,7 +53,7 @@ def open_device(
     ``access`` forces the way of single accesses: "mapped", "mio", "syscall", "pread" or
     "message"; "auto" takes the best that each region offers.  ``trace`` is called with an
     AccessEvent for each access.  Side effects: the policy is asked first; then the backend
-    takes the device, and memory decoding is switched on (COMMAND.MEM).
+    takes the device, and decoding is switched on (COMMAND.MEM; COMMAND.IO where it has ports).
 
     Raises UriError, PolicyRefused, DeviceNotFound, DeviceBusy, PermissionRefused,
     Unsupported; what was acquired until then is given back.
@@ -106,8 +106,11 @@ class Device:
             config_region = self._open_region(CONFIG_REGION, CONFIG_RULE)
             undo.callback(config_region.close)
             self.config = ConfigSpace(config_region)
-            before = self.config.update_command(on=Command.MEMORY)
-            undo.callback(self.config.update_command, off=Command.MEMORY & ~before)
+            self._decoding = Command.MEMORY
+            if any(bar.kind is BarKind.IO for bar in self.config.bars()):
+                self._decoding |= Command.IO
+            before = self.config.update_command(on=self._decoding)
+            undo.callback(self.config.update_command, off=self._decoding & ~before)
             self.irqs = Interrupts(handle.irq, name=self.name)
             undo.callback(self.irqs.close)
             self.dma = DmaSpace(handle.dma, name=self.name)
@@ -216,7 +219,7 @@ class Device:
         self.config.update_command(off=Command.BUS_MASTER)
 
     def reset(self) -> None:
-        """Reset the function, then switch memory decoding on again.
+        """Reset the function, then switch decoding on again.
 
         Registers lose their state and bus mastering is off.  Raises Unsupported, with the
         reason, where the device offers no reset.
@@ -224,7 +227,7 @@ class Device:
         with self._lock:
             self._require_open()
             self.handle.reset()
-            self.config.update_command(on=Command.MEMORY)
+            self.config.update_command(on=self._decoding)
 
     @property
     def closed(self) -> bool:

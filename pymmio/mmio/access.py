@@ -56,7 +56,9 @@ class AccessRule:
     ram_like: bool = False
 
     def __post_init__(self) -> None:
-        for name, widths in (("widths", self.widths), ("device_widths", self.device_widths)):
+        for name in ("widths", "device_widths"):
+            widths = frozenset(getattr(self, name))  # any collection will do
+            object.__setattr__(self, name, widths)
             if not widths or not widths <= WIDTHS:
                 raise DeclarationError(
                     f"AccessRule.{name} is {sorted(widths)}", hint="Use some of 1, 2, 4, 8 bytes"

@@ -128,3 +128,9 @@ def test_a_rule_that_contradicts_itself_is_refused(arguments: dict[str, object])
 def test_values_that_do_not_fit(value: int, width: int) -> None:
     with pytest.raises(ValueOutOfRange):
         check_value(value, width, "BAR0", 0)
+
+
+def test_any_collection_of_widths_will_do() -> None:
+    rule = AccessRule(widths={4}, device_widths=[1, 4])  # type: ignore[arg-type]
+    assert rule == AccessRule(widths=ONLY_32, device_widths=frozenset({1, 4}))
+    assert hash(rule) == hash(AccessRule(widths=ONLY_32, device_widths=frozenset({1, 4})))
