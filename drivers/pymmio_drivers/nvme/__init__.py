@@ -9,6 +9,7 @@ b'pymmio'
 """
 
 from pymmio_drivers.nvme.admin import AdminResult
+from pymmio_drivers.nvme.bench import Latency, Measurement
 from pymmio_drivers.nvme.command import AdminOpcode, Cns, FeatureId, IoOpcode, LogId, Range
 from pymmio_drivers.nvme.controller import MATCH, Controller
 from pymmio_drivers.nvme.errors import (
@@ -76,9 +77,11 @@ __all__ = [
     "InvalidNamespace",
     "InvalidOpcode",
     "IoOpcode",
+    "Latency",
     "LbaFormat",
     "LbaOutOfRange",
     "LogId",
+    "Measurement",
     "MediaError",
     "Namespace",
     "NamespaceId",

@@ -232,19 +232,23 @@ class Controller:
     def io_request(self, what: str, held: tuple[DmaBuffer, ...]) -> Request:
         """Make a request for the calling thread's I/O queue."""
         self._recovery.require_ready()
-        return Request(self._queue(), what, timeout_s=self.settings.timeout_s, held=held)
+        return Request(self.thread_queue(), what, timeout_s=self.settings.timeout_s, held=held)
 
     def send(self, request: Request, commands: list[Command]) -> None:
         """Send the commands of a request that :meth:`io_request` made."""
         self._recovery.dispatch(request.queue, request, commands)
 
-    def _queue(self) -> QueuePair:
-        """Return the queue of this thread: threads are spread over the queues."""
+    def thread_queue(self) -> QueuePair:
+        """Return the I/O queue of this thread: threads are spread over the queues."""
         index: int | None = getattr(self._threads, "queue", None)
         if index is None:
             index = self._threads.queue = self._next_queue % len(self._machine.io_queues)
             self._next_queue += 1
         return self._machine.io_queues[index]
+
+    def queue_failed(self, queue: QueuePair, error: PymmioError) -> None:
+        """Bring the controller back after whoever uses a queue alone found it broken."""
+        self._recovery.queue_broken(queue, error)
 
     def refresh(self) -> None:
         """Read the list of namespaces again: after an event, a format, an attachment."""

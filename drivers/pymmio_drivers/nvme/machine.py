@@ -13,8 +13,9 @@ from pymmio_drivers.nvme import command
 from pymmio_drivers.nvme.admin import Admin
 from pymmio_drivers.nvme.engine import CQE_SIZE
 from pymmio_drivers.nvme.lifecycle import Lifecycle
+from pymmio_drivers.nvme.memory import QueueMemory
 from pymmio_drivers.nvme.prp import list_pages_needed
-from pymmio_drivers.nvme.queue import QueueMemory, QueueOwner, QueuePair
+from pymmio_drivers.nvme.queue import QueueOwner, QueuePair
 from pymmio_drivers.nvme.registers import cq_doorbell_offset, sq_doorbell_offset
 from pymmio_drivers.nvme.structures import IdentifyController
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from pymmio.dma import DmaBuffer
 from pymmio.errors import BadArgument, Unsupported
 from pymmio_drivers.nvme import command
+from pymmio_drivers.nvme.bench import Measurement, Mode, measure
 from pymmio_drivers.nvme.buffers import check_buffer, scratch
 from pymmio_drivers.nvme.command import IoOpcode, Range
 from pymmio_drivers.nvme.errors import BufferSizeMismatch, InvalidNamespace, LbaOutOfRange
@@ -194,6 +195,33 @@ class Namespace:
             view[:] = data
         entry = command.deallocate(self.nsid, len(asked))
         return self._send(request, [Command(request, entry, buffer.iova, len(data))])
+
+    def measure(
+        self,
+        *,
+        rw: Mode = "randread",
+        block_size: int = 4096,
+        queue_depth: int = 32,
+        seconds: float = 3.0,
+        count: int = 0,
+        first_lba: int = 0,
+        blocks: int | None = None,
+        seed: int = 1,
+        progress: Callable[[float], None] | None = None,
+    ) -> Measurement:
+        """Measure reads or writes; see :func:`pymmio_drivers.nvme.bench.measure`."""
+        return measure(
+            self,
+            rw=rw,
+            block_size=block_size,
+            queue_depth=queue_depth,
+            seconds=seconds,
+            count=count,
+            first_lba=first_lba,
+            blocks=blocks,
+            seed=seed,
+            progress=progress,
+        )
 
     # --- how ----------------------------------------------------------------------------
 

@@ -8,17 +8,17 @@ from collections import deque
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from pymmio.dma import DmaBuffer
 from pymmio.errors import Closed, DeviceTimeout, ForkedObject, PymmioError
 from pymmio_drivers.nvme.command import with_data_pointer
 from pymmio_drivers.nvme.engine import BATCH, Done, Engine, ffi
+from pymmio_drivers.nvme.memory import QueueMemory
 from pymmio_drivers.nvme.prp import build_prps
 from pymmio_drivers.nvme.request import Command, Request
 
 if TYPE_CHECKING:
     from pymmio.mmio.doorbell import Doorbell
 
-__all__ = ["QueueMemory", "QueueOwner", "QueuePair"]
+__all__ = ["QueueOwner", "QueuePair"]
 
 _SLICE_S = 0.02
 _LEAVE_S = 5.0
@@ -37,31 +37,6 @@ class QueueOwner(Protocol):
     def queue_broken(self, queue: QueuePair, error: PymmioError) -> None:
         """Make the queue usable again or fail its requests."""
         ...
-
-
-class QueueMemory:
-    """The memory of a queue pair: entries, and a PRP list area for each outstanding command.
-
-    ``list_size`` is the size of an area in bytes, 0 if no command needs one.
-    """
-
-    def __init__(
-        self, sq: DmaBuffer, cq: DmaBuffer, prp_lists: DmaBuffer | None, list_size: int
-    ) -> None:
-        self.sq = sq
-        self.cq = cq
-        self.prp_lists = prp_lists
-        self.list_size = list_size
-        self._buffers = [buffer for buffer in (sq, cq, prp_lists) if buffer is not None]
-        for buffer in self._buffers:
-            buffer.hold()
-
-    def close(self) -> None:
-        """Free it; the controller no longer reaches it."""
-        buffers, self._buffers = self._buffers, []
-        for buffer in buffers:
-            buffer.release()
-            buffer.close()
 
 
 class QueuePair:
@@ -96,6 +71,7 @@ class QueuePair:
         self._backlog: deque[Command] = deque()
         self._outstanding: dict[int, Command] = {}
         self.broken: PymmioError | None = None  #: why it takes nothing until it starts anew
+        self._exclusive: Request | None = None
         self._accepting = False
         self._state = "open"
 
@@ -110,7 +86,7 @@ class QueuePair:
         finished: list[Request] = []
         with self.lock:
             self._require_open()
-            if not self._accepting or self.broken is not None:
+            if not self._accepting or self._exclusive or self.broken is not None:
                 return False
             request.expect(len(commands))
             self._backlog.extend(commands)
@@ -176,7 +152,7 @@ class QueuePair:
         error: PymmioError | None = None
         with self.lock:
             error = self.broken
-            while self._state == "open" and error is None:
+            while self._state == "open" and error is None and self._exclusive is None:
                 done, error = self.engine.reap()
                 for one in done:
                     self._complete(one, finished)
@@ -251,6 +227,30 @@ class QueuePair:
         with self.lock:
             return [cid for cid, c in self._outstanding.items() if c.request is request]
 
+    def begin_exclusive(self, request: Request) -> bool:
+        """Leave the engine to one user, who takes ``lock`` around each call.
+
+        Others' requests wait meanwhile; a reset fails ``request``.  False if commands are
+        outstanding or the queue takes none.
+        """
+        with self.lock:
+            self._require_open()
+            is_busy = bool(self._outstanding or self._backlog or self._exclusive or self.broken)
+            if is_busy or not self._accepting:
+                return False
+            request.expect(1)
+            self._exclusive = request
+            return True
+
+    def end_exclusive(self, request: Request) -> None:
+        """Take requests again; ``request`` becomes done if a reset has not failed it."""
+        with self.lock:
+            if self._exclusive is not request:
+                return
+            self._exclusive = None
+            request.part_done(0, 0, 0)
+        request.finish()
+
     # --- life -----------------------------------------------------------------------
 
     @property
@@ -280,6 +280,9 @@ class QueuePair:
                 self._free_list(command)
                 if command.request.part_failed(error):
                     finished.append(command.request)
+            if self._exclusive is not None and self._exclusive.part_failed(error):
+                finished.append(self._exclusive)
+            self._exclusive = None
             if self._state == "open" and release:
                 self.engine.clear()
                 self.broken = None
