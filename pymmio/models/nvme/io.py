@@ -24,6 +24,7 @@ _NLB_BYTE = 48
 _RANGE = struct.Struct("<IIQ")  # context attributes, blocks, first block
 _FUA = 1 << 30
 _DEALLOCATE = 1 << 2
+_BAD_BLOCK_LIMIT = 1 << 20
 
 
 class IoCommands:
@@ -146,6 +147,8 @@ class IoCommands:
 
     def _write_uncorrectable(self, namespace: Namespace, command: Command) -> None:
         slba, blocks = self._extent(namespace, command)
+        if len(namespace.bad_blocks) > _BAD_BLOCK_LIMIT:  # they are kept one by one
+            raise CommandError(Status.INTERNAL_ERROR, dnr=False)
         namespace.bad_blocks.update(range(slba, slba + blocks))
 
     def _dataset_management(self, namespace: Namespace, command: Command) -> None:

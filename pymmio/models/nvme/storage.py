@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import errno
 import fcntl
 import mmap
 import os
+import platform
 import stat
 
 from pymmio.errors import BudgetExceeded, DeviceBusy, PermissionRefused, UriError
@@ -14,7 +16,10 @@ from pymmio.models.nvme.status import CommandError, Status
 
 __all__ = ["FileStorage", "MemoryStorage", "Storage"]
 
-_MAP_NORESERVE: int = getattr(mmap, "MAP_NORESERVE", 0)  # has a name since Python 3.13
+# Python has a name for it since 3.13; the numbers are those of Linux's uapi headers.
+_MAP_NORESERVE: int = getattr(
+    mmap, "MAP_NORESERVE", 0x40 if platform.machine().startswith("ppc") else 0x4000
+)
 _ZERO_CHUNK = bytes(1 << 20)
 
 
@@ -62,6 +67,17 @@ class MemoryStorage(Storage):
                 hint="choose a smaller size=, or file= for a sparse file",
             ) from error
         self._view = memoryview(self._map)
+        self._can_discard = self._try_discard()
+
+    def _try_discard(self) -> bool:
+        """Tell whether discarded pages read as zeroes; user-mode emulators may ignore it."""
+        page = min(mmap.PAGESIZE, self.size)
+        self._view[0] = 1
+        with contextlib.suppress(OSError):
+            self._map.madvise(mmap.MADV_DONTNEED, 0, page)
+        is_zero = self._view[0] == 0
+        self._view[0] = 0
+        return is_zero
 
     def read(self, offset: int, size: int) -> memoryview:
         return self._view[offset : offset + size]
@@ -73,8 +89,10 @@ class MemoryStorage(Storage):
         end = offset + size
         first = -(-offset // mmap.PAGESIZE) * mmap.PAGESIZE
         last = end // mmap.PAGESIZE * mmap.PAGESIZE
-        if first >= last:
-            self._view[offset:end] = bytes(size)
+        if first >= last or not self._can_discard:
+            for start in range(offset, end, len(_ZERO_CHUNK)):
+                piece = min(end - start, len(_ZERO_CHUNK))
+                self._view[start : start + piece] = memoryview(_ZERO_CHUNK)[:piece]
             return
         self._view[offset:first] = bytes(first - offset)
         self._view[last:end] = bytes(end - last)

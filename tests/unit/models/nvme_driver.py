@@ -76,7 +76,7 @@ class Pair:
 class Driver:
     """Owns the model, its host and memory; talks to it only through BAR accesses."""
 
-    def __init__(self, *, start: bool = True, queues: int = 1, size: int = 64, **options: str):
+    def __init__(self, *, start: bool = True, queues: int = 1, entries: int = 64, **options: str):
         options.setdefault("size", "16M")
         self.model = NvmeModel(**options)
         self.host = FakeHost()
@@ -84,17 +84,18 @@ class Driver:
         self.memory = self.host.map(MEMORY, MEMORY_SIZE)
         self._next = MEMORY
         self.stride = 4 << int(options.get("dstrd", 0))
-        self._cid = 0
+        self._cid = 0x8000  # below it is the tests' own
         self.page_size = PAGE
         self.admin: Pair
         self.io: dict[int, Pair] = {}
         if start:
             self.start()
             for qid in range(1, queues + 1):
-                self.create_pair(qid, size)
+                self.create_pair(qid, entries)
 
     # --- memory and registers
-    def alloc(self, size: int, align: int = PAGE) -> int:
+    def alloc(self, size: int, align: int | None = None) -> int:
+        align = align or self.page_size
         iova = -(-self._next // align) * align
         self._next = iova + size
         assert self._next <= MEMORY + MEMORY_SIZE
@@ -167,7 +168,7 @@ class Driver:
         cdw15: int = 0,
     ) -> bytes:
         if cid is None:
-            self._cid = (self._cid + 1) & 0xFFFF
+            self._cid = 0x8000 | (self._cid + 1) & 0x7FFF
             cid = self._cid
         return struct.pack(
             "<BBHIQQQQIIIIII",
