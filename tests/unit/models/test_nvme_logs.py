@@ -97,6 +97,14 @@ def test_offset_and_length() -> None:
     assert driver.peek(buffer + 12, 8) == b"\xee" * 8, "nothing beyond the page's end"
 
 
+def test_a_log_page_request_may_be_as_large_as_mdts() -> None:
+    driver = Driver(mdts="1")
+    buffer = driver.alloc(8192)
+    fields = {"nsid": 0xFFFF_FFFF, "prp1": buffer, "prp2": buffer + 4096}
+    assert driver.submit_admin(0x02, cdw10=2047 << 16 | ERROR_LOG, **fields).status == SUCCESS
+    assert driver.submit_admin(0x02, cdw10=2048 << 16 | ERROR_LOG, **fields).status == 0x002
+
+
 # --- events ----------------------------------------------------------------------------
 
 
