@@ -25,13 +25,13 @@ class EventType(enum.IntEnum):
 class Event(NamedTuple):
     """What a completed Asynchronous Event Request says in its DW0."""
 
-    type: EventType
+    kind: EventType
     info: int
     log_page: int
 
     @property
     def dw0(self) -> int:
-        return self.type | self.info << 8 | self.log_page << 16
+        return self.kind | self.info << 8 | self.log_page << 16
 
 
 INVALID_DOORBELL_REGISTER = Event(EventType.ERROR, 0x00, 0x01)
@@ -81,15 +81,15 @@ class AsyncEvents:
     def log_was_read(self, kind: EventType) -> None:
         """Clear events of this type: their log page was read with RAE = 0."""
         self._masked.discard(kind)
-        self._events = deque(event for event in self._events if event.type is not kind)
+        self._events = deque(event for event in self._events if event.kind is not kind)
         self._deliver()
 
     def _deliver(self) -> None:
         for event in tuple(self._events):
             if not self._requests:
                 return
-            if event.type in self._masked:
+            if event.kind in self._masked:
                 continue
             self._events.remove(event)
-            self._masked.add(event.type)
+            self._masked.add(event.kind)
             self._complete(self._requests.popleft(), event.dw0)
