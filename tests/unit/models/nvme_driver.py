@@ -10,7 +10,7 @@ from pymmio.models.nvme import NvmeModel
 from .fake_host import FakeHost
 
 MEMORY = 0x10_0000
-MEMORY_SIZE = 32 << 20
+MEMORY_SIZE = 4 << 20  # of a driver that asks for no more
 PAGE = 4096
 ENABLE = 0x0046_0001  # CC: IOCQES 4, IOSQES 6, EN
 SUCCESS = 0
@@ -76,12 +76,20 @@ class Pair:
 class Driver:
     """Owns the model, its host and memory; talks to it only through BAR accesses."""
 
-    def __init__(self, *, start: bool = True, queues: int = 1, entries: int = 64, **options: str):
+    def __init__(
+        self,
+        *,
+        start: bool = True,
+        queues: int = 1,
+        entries: int = 64,
+        memory: int = MEMORY_SIZE,
+        **options: str,
+    ):
         options.setdefault("size", "16M")
         self.model = NvmeModel(**options)
         self.host = FakeHost()
         self.model.attach(self.host)
-        self.memory = self.host.map(MEMORY, MEMORY_SIZE)
+        self.memory = self.host.map(MEMORY, memory)
         self._next = MEMORY
         self.stride = 4 << int(options.get("dstrd", 0))
         self._cid = 0x8000  # below it is the tests' own
@@ -98,7 +106,7 @@ class Driver:
         align = align or self.page_size
         iova = -(-self._next // align) * align
         self._next = iova + size
-        assert self._next <= MEMORY + MEMORY_SIZE
+        assert self._next <= MEMORY + len(self.memory)
         return iova
 
     def poke(self, iova: int, data: bytes) -> None:

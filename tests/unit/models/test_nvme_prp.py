@@ -82,7 +82,7 @@ def test_the_last_entry_of_a_page_is_data_if_nothing_follows(host: FakeHost) -> 
 
 @pytest.mark.parametrize("pages", [511, 512, 513, 1022, 1023, 1024, 1025, 1600])
 def test_long_lists_are_chained(pages: int) -> None:
-    driver = Driver(size="16M", mdts="16")
+    driver = Driver(size="16M", mdts="16", memory=16 << 20)
     data = os.urandom(512 * 8) * pages
     base = driver.alloc(len(data))
     chosen = [base + PAGE * i for i in range(pages)]

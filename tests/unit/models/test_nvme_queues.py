@@ -32,7 +32,7 @@ def test_the_smallest_queue_has_two_entries() -> None:
 
 
 def test_the_largest_queue_runs_full_in_one_doorbell() -> None:
-    driver = Driver(queues=0, mqes="65535")
+    driver = Driver(queues=0, mqes="65535", memory=16 << 20)
     pair = driver.create_pair(1, 65536)
     for _ in range(2):
         for index in range(65535):
