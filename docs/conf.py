@@ -29,8 +29,7 @@ highlight_language = "python"
 
 autodoc_class_signature = "mixed"
 autodoc_default_options = {"member-order": "bysource"}
-autodoc_typehints = "description"
-autodoc_typehints_description_target = "documented_params"
+autodoc_typehints = "signature"
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_display_short_literal_types = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import builtins
 import importlib
 import pkgutil
 from collections.abc import Iterable
@@ -20,6 +21,8 @@ import pymmio.arch
 from pymmio import errors
 from pymmio.arch.base import Arch
 
+Cell = str | list[str] | None
+
 
 def architectures() -> list[Arch]:
     """Return the facts of all architectures, in alphabetical order."""
@@ -28,17 +31,21 @@ def architectures() -> list[Arch]:
 
 
 class Table(SphinxDirective):
-    """A table with a heading row; a cell is text or a list of literal texts."""
+    """A table with a heading row.
+
+    A cell is text, a list of literal texts, or None where the cell above reaches down.
+    """
 
     has_content = False
     option_spec: ClassVar = {"widths": directives.positive_int_list}
 
-    def rows(self) -> Iterable[tuple[str | list[str], ...]]:
+    def rows(self) -> Iterable[tuple[Cell, ...]]:
         """Return the rows, the heading first."""
         raise NotImplementedError
 
     def run(self) -> list[nodes.Node]:
         """Build the table."""
+        self.env.note_reread()  # the code may have changed since, the page has not
         heading, *body = self.rows()
         table = nodes.table(classes=["colwidths-given"] if "widths" in self.options else [])
         group = nodes.tgroup(cols=len(heading))
@@ -49,18 +56,37 @@ class Table(SphinxDirective):
         group += [head, rest]
         head += self._row(heading)
         rest += [self._row(row) for row in body]
+        for column in range(len(heading)):
+            self._span(rest, body, column)
+        for row in rest.findall(nodes.row):
+            for entry in [e for e in row if e.get("covered")]:
+                row.remove(entry)
         return [table]
 
-    def _row(self, cells: tuple[str | list[str], ...]) -> nodes.row:
+    @staticmethod
+    def _span(rest: nodes.tbody, body: list[tuple[Cell, ...]], column: int) -> None:
+        top: nodes.Element | None = None
+        for row, cells in zip(rest, body, strict=True):
+            if cells[column] is not None:
+                top = row[column]
+            elif top is not None:
+                row[column]["covered"] = True
+                top["morerows"] = top.get("morerows", 0) + 1
+
+    def _row(self, cells: tuple[Cell, ...]) -> nodes.row:
         row = nodes.row()
         for cell in cells:
             entry = nodes.entry()
-            if isinstance(cell, str):
+            if cell is None:
+                pass
+            elif isinstance(cell, str):
                 parsed, messages = self.state.inline_text(cell, self.lineno)
                 entry += nodes.paragraph(cell, "", *parsed, *messages)
             else:
                 lines = nodes.line_block()
-                lines += [nodes.line("", "", nodes.literal(text, text)) for text in cell]
+                for text in cell:
+                    breakable = text.replace("/", "/\N{ZERO WIDTH SPACE}")
+                    lines += nodes.line("", "", nodes.literal(text, breakable))
                 entry += lines
             row += entry
         return row
@@ -69,7 +95,7 @@ class Table(SphinxDirective):
 class Architectures(Table):
     """``.. pymmio-architectures::``: how each architecture reaches device memory."""
 
-    def rows(self) -> Iterable[tuple[str | list[str], ...]]:
+    def rows(self) -> Iterable[tuple[Cell, ...]]:
         yield "architecture", "byte order", "MMIO", "accessors", "one access"
         for arch in architectures():
             there = "yes" if arch.has_accessors else "not yet"
@@ -79,7 +105,7 @@ class Architectures(Table):
 class Barriers(Table):
     """``.. pymmio-barriers::``: each barrier on each architecture, with its source."""
 
-    def rows(self) -> Iterable[tuple[str | list[str], ...]]:
+    def rows(self) -> Iterable[tuple[Cell, ...]]:
         yield "barrier", "orders", "architecture", "instruction", "source"
         by_name: dict[str, list[tuple[str, Any]]] = {}
         for arch in architectures():
@@ -89,8 +115,8 @@ class Barriers(Table):
             for place, (arch_name, barrier) in enumerate(uses):
                 first = place == 0
                 yield (
-                    [name] if first else "",
-                    barrier.orders if first else "",
+                    [name] if first else None,
+                    barrier.orders if first else None,
                     arch_name,
                     barrier.instruction,
                     barrier.source,
@@ -110,13 +136,13 @@ def exceptions(
 class Exceptions(Table):
     """``.. pymmio-exceptions::``: the tree of exceptions, each with its Python base."""
 
-    def rows(self) -> Iterable[tuple[str | list[str], ...]]:
+    def rows(self) -> Iterable[tuple[Cell, ...]]:
         yield "exception", "is also", "meaning"
         for depth, kind in exceptions():
             bases = [b.__name__ for b in kind.__mro__ if b.__module__ == "builtins"]
             also = [bases[0]] if bases[0] != "Exception" else ""
             meaning = (kind.__doc__ or "").partition("\n")[0]
-            indent = "\N{EM SPACE}" * depth
+            indent = "\N{NO-BREAK SPACE}" * 3 * depth
             yield f"{indent}:class:`~pymmio.errors.{kind.__name__}`", also, meaning
 
 
@@ -126,7 +152,7 @@ class Specifications(Table):
     required_arguments = 1
     final_argument_whitespace = True
 
-    def rows(self) -> Iterable[tuple[str | list[str], ...]]:
+    def rows(self) -> Iterable[tuple[Cell, ...]]:
         yield "specification", "used for", "cited in"
         citing = specifications.citing_files()
         for spec in specifications.SPECIFICATIONS:
@@ -137,8 +163,11 @@ class Specifications(Table):
 
 def resolve_alias(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.TextElement
-) -> nodes.reference | None:
-    """Find what is documented under another of its names, such as that of its module."""
+) -> nodes.Element | None:
+    """Find what is documented under another of its names, such as that of its module.
+
+    A type in a signature that has no page stays plain text; a role must lead somewhere.
+    """
     target = node.get("reftarget", "")
     if node.get("refdomain") != "py" or not target.startswith("pymmio"):
         return None
@@ -149,7 +178,22 @@ def resolve_alias(
         if same and wanted is not None and found(name) is wanted:
             document = node.get("refdoc", env.docname)
             return make_refnode(app.builder, document, entry.docname, entry.node_id, contnode, name)
-    return None
+    return None if "refwarn" in node else contnode
+
+
+def shorten_exceptions(
+    app: Sphinx, what: str, name: str, thing: object, options: object, signature: str, result: str
+) -> tuple[str, None] | None:
+    """Show the arguments of an exception only where they are its own."""
+    is_inherited = what == "exception" and "__init__" not in vars(thing)
+    return ("", None) if is_inherited else None
+
+
+def unlink_builtins(app: Sphinx, tree: nodes.document) -> None:
+    """Keep ``type`` and its like from linking to an attribute that has the same name."""
+    for node in list(tree.findall(pending_xref)):
+        if node.get("refdomain") == "py" and hasattr(builtins, node.get("reftarget", "")):
+            node.replace_self(node.children)
 
 
 def found(name: str) -> object | None:
@@ -166,5 +210,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("pymmio-barriers", Barriers)
     app.add_directive("pymmio-exceptions", Exceptions)
     app.add_directive("pymmio-specifications", Specifications)
+    app.connect("autodoc-process-signature", shorten_exceptions)
+    app.connect("doctree-read", unlink_builtins)
     app.connect("missing-reference", resolve_alias)
     return {"parallel_read_safe": True, "version": "1"}
