@@ -151,11 +151,12 @@ SPECIFICATIONS = (
     ),
     Specification(
         "Systems",
-        "Linux, ``include/uapi/linux/vfio.h``, ``drivers/vfio/``, "
+        "Linux, ``vfio.h`` and ``iommufd.h`` of ``include/uapi/linux``, ``drivers/vfio/``, "
         "``Documentation/driver-api/vfio.rst``",
         "6.12",
         "the VFIO backend: numbers, structures, behaviour",
-        r"Linux 6\.12, (include/uapi/linux/vfio\.h|drivers/vfio|Documentation/driver-api/vfio)",
+        r"Linux 6\.12, "
+        r"(include/uapi/linux/(vfio|iommufd)\.h|drivers/vfio|Documentation/driver-api/vfio)",
     ),
     Specification(
         "Systems",
