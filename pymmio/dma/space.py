@@ -115,6 +115,14 @@ class DmaSpace:
             allocation.is_mapped = True
             return buffer
 
+    def owns(self, buffer: DmaBuffer) -> bool:
+        """Whether ``buffer``, or what it is a part of, came from this space and is not closed.
+
+        An iova means something to one device only: drivers ask before they hand it on.
+        """
+        allocation = buffer._allocation
+        return self._allocations.get(allocation.iova) is allocation
+
     def close(self) -> None:
         """Take all memory away from the device and free it; closing twice is fine.
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from pymmio.dma import DmaSpace
 from pymmio.errors import BadArgument, ProtocolError
 from pymmio_drivers.nvme import command
-from pymmio_drivers.nvme.buffers import scratch
+from pymmio_drivers.nvme.buffers import Scratch
 from pymmio_drivers.nvme.command import Cns, FeatureId, LogId
 from pymmio_drivers.nvme.queue import QueuePair
 from pymmio_drivers.nvme.request import Command, Request
@@ -48,13 +47,12 @@ class Admin:
     """The admin queue of a controller.  Called, it sends any admin command: pass-through."""
 
     def __init__(
-        self, dispatcher: Dispatcher, queue: QueuePair, space: DmaSpace, *, timeout_s: float
+        self, dispatcher: Dispatcher, queue: QueuePair, scratch: Scratch, *, timeout_s: float
     ) -> None:
         self._dispatcher = dispatcher
-        self._space = space
+        self._scratch = scratch
         self.queue = queue
         self.timeout_s = timeout_s
-        self.page_size = 4096
         self.max_transfer = 4096
 
     def __call__(
@@ -114,7 +112,7 @@ class Admin:
                 f"{what}: {size} bytes of data, the controller takes {self.max_transfer}",
                 hint="Split the transfer",
             )
-        with scratch(self._space, size, align=self.page_size) as buffer:
+        with self._scratch.take(size) as buffer:
             if send:
                 with memoryview(buffer) as view:
                     view[:] = send

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pymmio.dma import DmaBuffer
 from pymmio.errors import BadArgument, DeviceBusy, PymmioError
-from pymmio_drivers.nvme.buffers import scratch
 from pymmio_drivers.nvme.engine import ffi, lib
 from pymmio_drivers.nvme.errors import CommandTimeout, LbaOutOfRange
 from pymmio_drivers.nvme.prp import build_prps, list_pages_needed
@@ -112,8 +111,7 @@ def measure(
     run.stall_ns = int(controller.settings.timeout_s * 1e9)
     pages = -(-block_size // controller.page_size)
     stride = (pages + list_pages_needed(block_size, controller.page_size)) * controller.page_size
-    space = controller.device.dma
-    with scratch(space, stride * queue_depth, align=controller.page_size) as memory:
+    with controller.scratch.take(stride * queue_depth) as memory:
         start = time.monotonic()
         run.deadline_ns = 0 if count else int((start + seconds) * 1e9)
         _Run(controller, run, memory, stride, block_size).go(seconds, progress)

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 
 from pymmio.dma import DmaBuffer, DmaSpace
 from pymmio.errors import BufferBusy
 from pymmio_drivers.nvme.errors import BufferMisaligned, BufferSizeMismatch, NotDmaMemory
 
-__all__ = ["check_buffer", "scratch"]
+__all__ = ["Scratch", "check_buffer"]
 
 
-def check_buffer(what: str, buffer: object, size: int) -> DmaBuffer:
+def check_buffer(space: DmaSpace, what: str, buffer: object, size: int) -> DmaBuffer:
     """Return ``buffer`` if a command can transfer ``size`` bytes to or from its start.
 
-    Raises NotDmaMemory, BufferSizeMismatch, BufferMisaligned; Closed or ForkedObject if it can
-    no longer be used.
+    ``space`` is the device's.  Raises NotDmaMemory, BufferSizeMismatch, BufferMisaligned; Closed
+    or ForkedObject if it can no longer be used.
     """
     if not isinstance(buffer, DmaBuffer):
         raise NotDmaMemory(
@@ -33,19 +34,51 @@ def check_buffer(what: str, buffer: object, size: int) -> DmaBuffer:
             f"{what}: the buffer starts at iova {buffer.iova:#x}, which is no multiple of 4",
             hint="Slice buffers at multiples of 4",
         )
+    if not space.owns(buffer):
+        raise NotDmaMemory(
+            f"{what}: the buffer belongs to another device",
+            hint="Use memory from this controller's alloc()",
+        )
     return buffer
 
 
-@contextmanager
-def scratch(space: DmaSpace, size: int, *, align: int) -> Iterator[DmaBuffer]:
-    """Allocate memory for one command and free it after.
+class Scratch:
+    """Memory for single commands, freed after each.
 
-    Memory that the device still uses stays, until the device is closed.
+    A command that its caller gave up (Ctrl-C, a broken queue) may still use its memory: that
+    is kept and freed later, at the latest when the controller was halted.
     """
-    buffer = space.alloc(size, align=align)
-    try:
-        yield buffer
-    finally:
-        # Busy: the controller could not be stopped; closing the device unmaps the memory.
-        with suppress(BufferBusy):
+
+    def __init__(self, space: DmaSpace, align: int) -> None:
+        self._space = space
+        self._align = align
+        self._lock = threading.Lock()
+        self._busy: list[DmaBuffer] = []
+
+    @contextmanager
+    def take(self, size: int) -> Iterator[DmaBuffer]:
+        """Allocate ``size`` bytes for the body of a ``with`` statement."""
+        self._sweep()
+        buffer = self._space.alloc(size, align=self._align)
+        try:
+            yield buffer
+        finally:
+            self.give_back(buffer)
+
+    def give_back(self, buffer: DmaBuffer) -> None:
+        """Free a buffer, later if the device uses it."""
+        try:
             buffer.close()
+        except BufferBusy:
+            with self._lock:
+                self._busy.append(buffer)
+
+    def _sweep(self) -> None:
+        with self._lock:
+            busy, self._busy = self._busy, []
+        for buffer in busy:
+            self.give_back(buffer)
+
+    def close(self) -> None:
+        """Free what is left; what is still held is memory of a device that did not stop."""
+        self._sweep()

@@ -16,6 +16,7 @@ from pymmio.handle import Access
 from pymmio.pci import PciMatch
 from pymmio.uri import DeviceUri
 from pymmio_drivers.nvme.admin import Admin
+from pymmio_drivers.nvme.buffers import Scratch
 from pymmio_drivers.nvme.errors import ControllerClosed
 from pymmio_drivers.nvme.events import AsyncEvent, Events
 from pymmio_drivers.nvme.lifecycle import Lifecycle
@@ -149,7 +150,7 @@ class Controller:
             device, region, self.lifecycle, recovery, self.settings, memory.callback
         )
         self.admin = Admin(
-            recovery, machine.admin_queue, device.dma, timeout_s=self.settings.admin_timeout_s
+            recovery, machine.admin_queue, machine.scratch, timeout_s=self.settings.admin_timeout_s
         )
         recovery.machine, recovery.admin = machine, self.admin
         recovery.restart = lambda: machine.restart(self.admin, vector_of)
@@ -228,6 +229,11 @@ class Controller:
         What is left open is freed when the device is closed.
         """
         return self.device.dma.alloc(size, align=self.page_size)
+
+    @property
+    def scratch(self) -> Scratch:
+        """Memory for single commands."""
+        return self._machine.scratch
 
     def io_request(self, what: str, held: tuple[DmaBuffer, ...]) -> Request:
         """Make a request for the calling thread's I/O queue."""

@@ -386,6 +386,10 @@ int nvme_qp_close(nvme_qp *qp)
 }
 
 uint32_t nvme_qp_users(const nvme_qp *qp) { return __atomic_load_n(&qp->users, __ATOMIC_SEQ_CST); }
+uint32_t nvme_qp_cq_state(const nvme_qp *qp)
+{
+    return __atomic_load_n(&qp->cq_state, __ATOMIC_RELAXED);
+}
 void nvme_qp_bad(const nvme_qp *qp, nvme_bad *bad) { *bad = qp->bad; }
 int nvme_qp_doorbell_error(const nvme_qp *qp) { return qp->doorbell_error; }
 int nvme_qp_failed_doorbell(const nvme_qp *qp) { return qp->failed_doorbell; }

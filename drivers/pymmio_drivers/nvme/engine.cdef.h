@@ -97,6 +97,7 @@ int nvme_qp_reap(nvme_qp *qp, nvme_done *done, uint32_t max);
 uint32_t nvme_qp_events(const nvme_qp *qp);
 int nvme_qp_wait(nvme_qp *qp, uint32_t events_seen, uint64_t timeout_ns);
 int nvme_qp_close(nvme_qp *qp);
+uint32_t nvme_qp_cq_state(const nvme_qp *qp); /* CQ head; bit 31: the phase that is awaited */
 uint32_t nvme_qp_users(const nvme_qp *qp);
 void nvme_qp_bad(const nvme_qp *qp, nvme_bad *bad);
 int nvme_qp_doorbell_error(const nvme_qp *qp);  /* the PM_* code of the ring that failed */

@@ -115,6 +115,14 @@ class Engine:
         code = lib.nvme_qp_wait(self.qp, events, int(timeout_s * 1e9))
         return None if code < 0 else code == 1
 
+    def cq_head(self) -> int:
+        """Return the entry of the completion queue that is looked at next."""
+        return int(lib.nvme_qp_cq_state(self.qp)) & 0x7FFF_FFFF
+
+    def expected_phase(self) -> int:
+        """Return the phase bit of the next completion."""
+        return int(lib.nvme_qp_cq_state(self.qp)) >> 31
+
     def close(self) -> None:
         """Make all waiting calls return and refuse new commands."""
         lib.nvme_qp_close(self.qp)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 from pymmio.device import Device
@@ -11,6 +12,7 @@ from pymmio.errors import PymmioError, Unsupported
 from pymmio.mmio import Region
 from pymmio_drivers.nvme import command
 from pymmio_drivers.nvme.admin import Admin
+from pymmio_drivers.nvme.buffers import Scratch
 from pymmio_drivers.nvme.engine import CQE_SIZE
 from pymmio_drivers.nvme.lifecycle import Lifecycle
 from pymmio_drivers.nvme.memory import QueueMemory
@@ -21,7 +23,7 @@ from pymmio_drivers.nvme.structures import IdentifyController
 
 __all__ = ["Halt", "Machine", "Settings"]
 
-ADMIN_DEPTH = 32
+ADMIN_DEPTH = 32  # AQA has 12 bits; MQES does not hold for admin queues
 ADMIN_TRANSFER = 1 << 16
 
 
@@ -72,8 +74,9 @@ class Machine:
         self._region = region
         self._owner = owner
         self._on_close = on_close
-        depth = min(ADMIN_DEPTH, 4096)  # AQA has 12 bits, MQES does not hold for admin queues
-        self.admin_queue = self._make_queue(0, depth, ADMIN_TRANSFER)
+        self.scratch = Scratch(device.dma, lifecycle.page_size)
+        on_close(self.scratch.close)
+        self.admin_queue = self._make_queue(0, ADMIN_DEPTH, ADMIN_TRANSFER)
 
     @property
     def queues(self) -> list[QueuePair]:
@@ -84,21 +87,21 @@ class Machine:
         """Allocate memory and doorbells; the controller does not know of it yet."""
         space, page = self.device.dma, self.lifecycle.page_size
         list_size = list_pages_needed(max_transfer, page) * page
-        sq = space.alloc(depth * command.SQE_SIZE, align=page)
-        cq = space.alloc(depth * CQE_SIZE, align=page)
-        lists = space.alloc((depth - 1) * list_size, align=page) if list_size else None
-        memory = QueueMemory(sq, cq, lists, list_size)
         stride = self.lifecycle.cap.dstrd
+        doorbells = (
+            self._region.doorbell(sq_doorbell_offset(qid, stride)),
+            self._region.doorbell(cq_doorbell_offset(qid, stride)),
+        )
+        with ExitStack() as undo:
+            sq = space.alloc(depth * command.SQE_SIZE, align=page)
+            undo.callback(sq.close)
+            cq = space.alloc(depth * CQE_SIZE, align=page)
+            undo.callback(cq.close)
+            lists = space.alloc((depth - 1) * list_size, align=page) if list_size else None
+            undo.pop_all()
+        memory = QueueMemory(sq, cq, lists, list_size)
         queue = QueuePair(
-            self._owner,
-            qid=qid,
-            depth=depth,
-            memory=memory,
-            doorbells=(
-                self._region.doorbell(sq_doorbell_offset(qid, stride)),
-                self._region.doorbell(cq_doorbell_offset(qid, stride)),
-            ),
-            page_size=page,
+            self._owner, qid=qid, depth=depth, memory=memory, doorbells=doorbells, page_size=page
         )
         self._on_close(queue.close)
         return queue
@@ -118,7 +121,6 @@ class Machine:
         limit = page << self.identity.mdts if self.identity.mdts else 1 << 62
         self.max_transfer = max(page, min(limit, self.settings.max_transfer_bytes))
         admin.max_transfer = min(limit, ADMIN_TRANSFER)
-        admin.page_size = self.lifecycle.page_size
 
     def make_io_queues(self, admin: Admin) -> None:
         """Allocate the I/O queue pairs that were asked for."""

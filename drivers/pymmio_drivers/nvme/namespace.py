@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from pymmio.dma import DmaBuffer
 from pymmio.errors import BadArgument, Unsupported
 from pymmio_drivers.nvme import command
 from pymmio_drivers.nvme.bench import Measurement, Mode, measure
-from pymmio_drivers.nvme.buffers import check_buffer, scratch
+from pymmio_drivers.nvme.buffers import check_buffer
 from pymmio_drivers.nvme.command import IoOpcode, Range
 from pymmio_drivers.nvme.errors import BufferSizeMismatch, InvalidNamespace, LbaOutOfRange
 from pymmio_drivers.nvme.request import Command, Request
@@ -120,7 +119,7 @@ class Namespace:
         self._check_range("read", lba, blocks)
         parts: list[bytes] = []
         step = max(1, _BOUNCE_SIZE // self.block_size)
-        with self._bounce(min(step, blocks)) as bounce:
+        with self.controller.scratch.take(min(step, blocks) * self.block_size) as bounce:
             for at in range(0, blocks, step):
                 count = min(step, blocks - at)
                 self.read(bounce, lba=lba + at, blocks=count)
@@ -134,7 +133,7 @@ class Namespace:
             blocks = self._whole_blocks("write", len(source))
             self._check_range("write", lba, blocks)
             step = max(1, _BOUNCE_SIZE // self.block_size)
-            with self._bounce(min(step, blocks)) as bounce:
+            with self.controller.scratch.take(min(step, blocks) * self.block_size) as bounce:
                 for at in range(0, blocks, step):
                     count = min(step, blocks - at)
                     size, start = count * self.block_size, at * self.block_size
@@ -189,8 +188,7 @@ class Namespace:
         data = command.deallocate_ranges(asked)
         buffer = self.controller.alloc(len(data))
         request = self._request(f"deallocate of {self}", buffer)
-        # Freed as soon as the device is done with it; kept where it could not be stopped.
-        request.add_done_callback(lambda _: None if request.keeps_memory else buffer.close())
+        request.add_done_callback(lambda _: self.controller.scratch.give_back(buffer))
         with memoryview(buffer) as view:
             view[:] = data
         entry = command.deallocate(self.nsid, len(asked))
@@ -228,13 +226,13 @@ class Namespace:
     def _transfer(
         self, opcode: IoOpcode, verb: str, buffer: object, lba: int, blocks: int | None, flags: int
     ) -> Request:
-        what = f"{verb} of {self}"
+        what, space = f"{verb} of {self}", self.controller.device.dma
         self._require_plain(verb)
         if blocks is None:
             size = buffer.size if isinstance(buffer, DmaBuffer) else 0
-            check_buffer(what, buffer, size)
+            check_buffer(space, what, buffer, size)
             blocks = self._whole_blocks(verb, size)
-        memory = check_buffer(what, buffer, blocks * self.block_size)
+        memory = check_buffer(space, what, buffer, blocks * self.block_size)
         self._check_range(verb, lba, blocks)
         request = self._request(f"{what}, lba {lba}, {blocks} blocks", memory)
         step = min(_MAX_BLOCKS, self.controller.max_transfer // self.block_size)
@@ -271,10 +269,6 @@ class Namespace:
     def _send(self, request: Request, commands: list[Command]) -> Request:
         self.controller.send(request, commands)
         return request
-
-    def _bounce(self, blocks: int) -> AbstractContextManager[DmaBuffer]:
-        size = blocks * self.block_size
-        return scratch(self.controller.device.dma, size, align=self.controller.page_size)
 
     def _whole_blocks(self, verb: str, size: int) -> int:
         if size == 0 or size % self.block_size:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import Literal
 
 from pymmio.device import Device
@@ -126,6 +127,7 @@ class Reapers:
         """Switch the interrupts off and end the threads; whoever waits then polls."""
         for queue in self._queues:
             queue.is_polled = True
-        self._found.disable()
-        for reaper in self._reapers:
-            reaper.stop()
+        with ExitStack() as stack:
+            for reaper in self._reapers:
+                stack.callback(reaper.stop)
+            self._found.disable()  # wakes the threads, also where the backend fails

@@ -62,7 +62,6 @@ class Request(Future[Completion]):
         self.timeout_s = timeout_s
         self.deadline = math.inf
         self.timed_out: CommandTimeout | None = None
-        self.keeps_memory = False  #: done, but the device could not be stopped
         self.queue = queue
         self._left = 0
         self._status = 0
@@ -118,7 +117,6 @@ class Request(Future[Completion]):
         With ``release=False`` the memory stays held for good: the device could not be stopped.
         """
         held, self._held = self._held, []
-        self.keeps_memory = not release
         if release:
             for memory in held:
                 memory.release()
@@ -131,9 +129,10 @@ class Request(Future[Completion]):
             self.set_result(Completion(self._dw0, self._latency_ns))
 
     def withdraw(self, error: BaseException) -> None:
-        """Become done without having been sent."""
-        self._error = error
-        self.finish()
+        """Become done if nothing of it was sent; else the queue ends it."""
+        if self._left == 0 and not self.done():
+            self._error = error
+            self.finish()
 
     def _status_error(self) -> BaseException:
         error: StatusError = status_error(self._status, self.what)

@@ -182,5 +182,5 @@ def status_error(status: int, what: str, *, hint: str | None = None) -> StatusEr
     type_name = _TYPE_NAMES[sct] if sct < 4 else f"type {sct}"
     message = f"{what}: {name} ({type_name} status {sc:#04x}): {meaning}"
     if hint is None and status >> 13 & 1:
-        hint = "The error log has details: Controller.error_log()"
+        hint = "The error log has details: Controller.admin.error_log()"
     return kind(message, status=status, name=name, meaning=meaning, hint=hint)

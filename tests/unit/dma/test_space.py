@@ -347,3 +347,14 @@ def test_hugepages_of_this_machine(dma: FakeDma) -> None:
 def test_default_budget_has_no_limit_of_its_own() -> None:
     assert Budget().limit_bytes is None
     assert Budget(facts=unlimited).facts() == MemoryFacts()
+
+
+def test_a_space_owns_its_open_buffers_and_their_parts() -> None:
+    with DmaSpace(FakeDma()) as space, DmaSpace(FakeDma()) as other:
+        buffer, foreign = space.alloc(8192), other.alloc(8192)
+        assert buffer.iova == foreign.iova
+        assert space.owns(buffer)
+        assert space.owns(buffer[4096:])
+        assert not space.owns(foreign)
+        buffer.close()
+        assert not space.owns(buffer)
