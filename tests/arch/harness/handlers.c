@@ -23,13 +23,6 @@ static void installed(void)
     states("installed twice");
 }
 
-/* As after a second installation that would make our handler its own predecessor. */
-static void installed_twice_then_foreign(void)
-{
-    installed();
-    say("{\"value\": %d}", *(volatile uint8_t *)pages(1, PROT_NONE));
-}
-
 static void take_and_mend(int signal_number, siginfo_t *info, void *context)
 {
     (void)signal_number;
@@ -37,6 +30,17 @@ static void take_and_mend(int signal_number, siginfo_t *info, void *context)
     (void)context;
     taken++;
     mprotect(page, page_size(), PROT_READ | PROT_WRITE);
+}
+
+static void installed_twice_then_foreign(void)
+{
+    int value;
+
+    page = pages(1, PROT_NONE);
+    handle(SIGSEGV, take_and_mend);
+    CHECK(pm_fault_install() == 0 && pm_fault_install() == 0);
+    value = *(volatile uint8_t *)page;
+    say("{\"foreign\": %d, \"taken\": %d}", value, taken);
 }
 
 static void device_load(const char *when)
