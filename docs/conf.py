@@ -39,6 +39,8 @@ python_maximum_signature_line_length = 88
 # the standard library) and type variables have no page here.
 nitpicky = True
 nitpick_ignore_regex = [(r"py:.*", r"(?!pymmio).*"), (r"py:class", r".*\.[A-Z]")]
+# Short names in signatures, such as Namespace, may exist in a driver and in a model.
+suppress_warnings = ["ref.python"]
 
 # `sphinx-build -b doctest` runs every ``doctest`` and ``testcode`` block (tests/docs).
 doctest_global_setup = "import pymmio"
