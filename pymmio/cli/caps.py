@@ -11,6 +11,7 @@ __all__ = ["caps"]
 
 @click.command(
     cls=DeviceCommand,
+    short_help="Capabilities and extended capabilities.",
     epilog="""\b
 Examples:
   pymmio caps sim:nvme

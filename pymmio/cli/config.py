@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
@@ -11,7 +12,6 @@ from pymmio.cli.options import DeviceCommand, Target
 
 if TYPE_CHECKING:
     from pymmio.device import Device
-    from pymmio.pci import Bar
 
 __all__ = ["config"]
 
@@ -20,6 +20,7 @@ _HEADER_SIZE = 64  # PCI Local Bus 3.0 §6.1: what lies behind depends on the de
 
 @click.command(
     cls=DeviceCommand,
+    short_help="Configuration space, decoded and as bytes.",
     epilog="""\b
 Examples:
   pymmio config sim:edu
@@ -48,8 +49,8 @@ def config(target: Target, whole: bool, as_json: bool) -> None:
         ids = space.ids
         if as_json:
             extra = {"uri": target.uri, "name": names.describe(ids), "size": space.size}
-            bars = [{**bar.as_dict(), "size": _size(device, bar)} for bar in space.bars()]
-            print_json({**extra, **facts, "bars": bars, "bytes": data})
+            regions = [asdict(info) for info in device.regions.values()]
+            print_json({**extra, **facts, "regions": regions, "bytes": data})
             return
         show_facts(
             [
@@ -60,7 +61,7 @@ def config(target: Target, whole: bool, as_json: bool) -> None:
                 ("revision", f"{ids.revision_id:02x}"),
                 ("command", _words(facts["command"])),
                 ("status", _words(facts["status"])),
-                *_bars(device),
+                *_regions(device),
                 ("interrupt", _interrupt(space.interrupt_pin)),
                 ("space", f"{space.size} bytes"),
             ],
@@ -69,19 +70,19 @@ def config(target: Target, whole: bool, as_json: bool) -> None:
         print_plain(hex_dump(data))
 
 
-def _bars(device: Device) -> Iterator[tuple[str, str]]:
+def _regions(device: Device) -> Iterator[tuple[str, str]]:
+    """Give name and description of the BARs and the ROM.
+
+    Sizes are those that the backend knows: finding them out in the device would write to it.
+    """
     from pymmio.cli.sizes import size_text
+    from pymmio.handle import CONFIG_REGION
 
-    for bar in device.config.bars():
-        name, _, what = str(bar).partition(": ")
-        size = _size(device, bar)
-        yield name, what if size is None else f"{what}, {size_text(size)}"
-
-
-def _size(device: Device, bar: Bar) -> int | None:
-    """Return the size that the backend knows; finding it out in the device would write to it."""
-    info = device.regions.get(bar.index)
-    return None if info is None else info.size
+    decoded = {bar.index: str(bar).partition(": ")[2] for bar in device.config.bars()}
+    for index, info in sorted(device.regions.items()):
+        if index < CONFIG_REGION:
+            what = decoded.get(index, "no address in its register")
+            yield info.name, f"{size_text(info.size)}, {what}"
 
 
 def _interrupt(pin: int) -> str:

@@ -11,6 +11,7 @@ __all__ = ["list_devices"]
 
 @click.command(
     "list",
+    short_help="The PCI devices of this machine.",
     epilog="""\b
 Examples:
   pymmio list

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -16,18 +16,26 @@ import click
 
 if TYPE_CHECKING:
     from rich.console import Console
+    from rich.progress import Progress as Bars
+    from rich.progress import ProgressColumn, TaskID
 
 __all__ = [
     "Progress",
     "console",
     "is_terminal",
     "note",
+    "print_hex",
     "print_json",
     "print_plain",
     "progress",
+    "progress_share",
+    "show_dump",
     "show_facts",
     "show_table",
 ]
+
+
+_HEX_LINE = 16
 
 
 def is_terminal() -> bool:
@@ -72,10 +80,14 @@ def show_table(
     right: Sequence[str] = (),
     fold: Sequence[str] = (),
 ) -> None:
-    """Print a table; the columns in ``right`` hold numbers, those in ``fold`` may be wrapped."""
+    """Print a table; the columns in ``right`` hold numbers, those in ``fold`` may be wrapped.
+
+    Names of columns may have two lines.
+    """
     lines = [list(row) for row in rows]
     if not is_terminal():
-        print_plain(_columns([list(columns), *lines], [column in right for column in columns]))
+        heads = [column.replace("\n", ", ") for column in columns]
+        print_plain(_columns([heads, *lines], [column in right for column in columns]))
         return
     from rich import box
     from rich.table import Table
@@ -138,38 +150,83 @@ class Progress(Protocol):
 
 @contextmanager
 def progress(title: str, total: int, *, keep: bool = False) -> Iterator[Progress]:
-    """Show a bar for ``total`` bytes on standard error while a person looks.
+    """Show a bar for ``total`` bytes while a person looks.
 
-    It goes away at the end unless ``keep`` says that it is part of what is told.
+    It stands on standard error and goes away at the end, unless ``keep`` says that it is part
+    of what the command tells.
     """
     if not (is_terminal() and sys.stderr.isatty()):
         yield _nothing
         return
+    from rich.progress import DownloadColumn, TransferSpeedColumn
+
+    with _bar(title, total, [DownloadColumn(binary_units=True), TransferSpeedColumn()], keep) as (
+        bars,
+        task,
+    ):
+        yield lambda done: bars.advance(task, done)
+
+
+@contextmanager
+def progress_share(title: str) -> Iterator[Callable[[float], None] | None]:
+    """Show a bar for work that says which share of it is done; None while nobody looks."""
+    if not (is_terminal() and sys.stderr.isatty()):
+        yield None
+        return
+    with _bar(title, 1.0, [], keep=False) as (bars, task):
+        yield lambda share: bars.update(task, completed=share)
+
+
+@contextmanager
+def _bar(
+    title: str, total: float, columns: Sequence[ProgressColumn], keep: bool
+) -> Iterator[tuple[Bars, TaskID]]:
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        DownloadColumn,
-        TextColumn,
-        TimeElapsedColumn,
-        TransferSpeedColumn,
-    )
+    from rich.progress import BarColumn, TextColumn, TimeElapsedColumn
     from rich.progress import Progress as Bars
 
-    columns: list[Any] = [
+    bars = Bars(
         TextColumn("{task.description}"),
         BarColumn(),
-        DownloadColumn(binary_units=True),
-        TransferSpeedColumn(),
+        *columns,
         TimeElapsedColumn(),
-    ]
-    with Bars(*columns, console=Console(stderr=True), transient=not keep) as bars:
-        task = bars.add_task(title, total=total)
-
-        def advance(done: int) -> None:
-            bars.advance(task, done)
-
-        yield advance
+        console=Console(stderr=not keep),
+        transient=not keep,
+    )
+    with bars:
+        yield bars, bars.add_task(title, total=total)
 
 
 def _nothing(done: int, /) -> None:
     pass
+
+
+class Dump(Protocol):
+    """A dump of registers or of a structure: a rich table, and text."""
+
+    def __rich__(self) -> Any: ...
+
+    def text(self) -> str: ...
+
+
+def show_dump(dump: Dump) -> None:
+    """Print a dump: a table for people, else text."""
+    if is_terminal():
+        console().print(dump)
+    else:
+        print_plain(dump.text())
+
+
+def print_hex(data: bytes, *, base: int = 0) -> None:
+    """Print bytes with their offsets and as ASCII; lines that repeat are one ``*``."""
+    previous, starred = b"", False
+    for at in range(0, len(data), _HEX_LINE):
+        line = data[at : at + _HEX_LINE]
+        if line == previous and at + _HEX_LINE < len(data):
+            if not starred:
+                print_plain("*")
+            starred = True
+            continue
+        previous, starred = line, False
+        text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in line)
+        print_plain(f"{base + at:08x}: {line.hex(' '):<{3 * _HEX_LINE - 1}}  {text}")

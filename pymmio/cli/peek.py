@@ -36,6 +36,7 @@ _width = click.option(
 
 @click.command(
     cls=DeviceCommand,
+    short_help="Read exactly as wide as you say.",
     epilog="""\b
 Examples:
   pymmio peek sim:edu bar0 0x0 --width 32
@@ -87,6 +88,7 @@ def peek(target: Target, region: int, offset: int, width: str, count: int, as_js
 
 @click.command(
     cls=DeviceCommand,
+    short_help="Write exactly as wide as you say.",
     epilog="""\b
 Examples:
   pymmio poke sim:edu bar0 0x4 0x12345678 --width 32 --write

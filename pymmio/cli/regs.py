@@ -11,6 +11,7 @@ __all__ = ["regs"]
 
 @click.command(
     cls=DeviceCommand,
+    short_help="Registers by name, as the device's driver declares them.",
     epilog="""\b
 Examples:
   pymmio regs sim:edu
@@ -29,14 +30,12 @@ def regs(target: Target, driver: str | None, side_effects: bool, as_json: bool) 
     (entry-point group pymmio.drivers). Each register is read once; nothing is written.
     """
     from pymmio.cli.drivers import registers_of
-    from pymmio.cli.output import console, is_terminal, print_json, print_plain
+    from pymmio.cli.output import print_json, show_dump
 
     with target.open() as device:
         device.config.check_present()
         dump = registers_of(device, driver=driver).dump(side_effects=side_effects)
     if as_json:
         print_json({"uri": target.uri, **dump.as_dict()})
-    elif is_terminal():
-        console().print(dump)
     else:
-        print_plain(dump.text())
+        show_dump(dump)
