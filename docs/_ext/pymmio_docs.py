@@ -181,12 +181,14 @@ def resolve_alias(
     return None if "refwarn" in node else contnode
 
 
-def shorten_exceptions(
+def shorten_signature(
     app: Sphinx, what: str, name: str, thing: object, options: object, signature: str, result: str
 ) -> tuple[str, None] | None:
-    """Show the arguments of an exception only where they are its own."""
+    """Leave out arguments that an exception inherits, and those of constructors for insiders."""
     is_inherited = what == "exception" and "__init__" not in vars(thing)
-    return ("", None) if is_inherited else None
+    about = getattr(getattr(thing, "__init__", None), "__doc__", None) or ""
+    is_inside = what == "class" and about.startswith("Not for callers")
+    return ("", None) if is_inherited or is_inside else None
 
 
 def unlink_builtins(app: Sphinx, tree: nodes.document) -> None:
@@ -210,7 +212,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("pymmio-barriers", Barriers)
     app.add_directive("pymmio-exceptions", Exceptions)
     app.add_directive("pymmio-specifications", Specifications)
-    app.connect("autodoc-process-signature", shorten_exceptions)
+    app.connect("autodoc-process-signature", shorten_signature)
     app.connect("doctree-read", unlink_builtins)
     app.connect("missing-reference", resolve_alias)
     return {"parallel_read_safe": True, "version": "1"}

@@ -9,8 +9,8 @@ with Controller.open("sim:nvme?size=64M") as controller:
     namespace.write_bytes(b"hello".ljust(namespace.block_size), lba=7)
     print(namespace.read_bytes(lba=7, blocks=1)[:5])
 
-    buffer = controller.alloc(4 * namespace.block_size)  # memory that the controller reaches
-    pieces = [buffer[i : i + namespace.block_size] for i in range(0, len(buffer), 512)]
+    buffer = controller.alloc(4 * 512)  # memory that the controller reaches
+    pieces = [buffer[i * 512 : (i + 1) * 512] for i in range(4)]
     requests = [namespace.read_async(piece, lba=5 + i) for i, piece in enumerate(pieces)]
     for request in requests:
         request.result()
