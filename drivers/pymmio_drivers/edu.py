@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Self
 
 from pymmio import Device, open_device
+from pymmio.arch.barriers import dma_rmb, dma_wmb
 from pymmio.dma import DmaBuffer
 from pymmio.errors import BadArgument, ProtocolError, Unsupported
 from pymmio.pci import PciMatch
@@ -169,10 +170,12 @@ class Edu:
             self.regs.dma_source.write(source)
             self.regs.dma_destination.write(destination)
             self.regs.dma_count.write(memory.size)
+            dma_wmb()  # the data is in memory before the device is told to fetch it
             self.regs.dma_command.write(start=1, to_memory=to_memory, irq=by_interrupt)
             if by_interrupt:
                 self._wait_for_interrupt(DMA_DONE)
             self.regs.dma_command.wait_until(start=0, timeout_s=WAIT_S)
+            dma_rmb()  # the device says that it is done before its data is looked at
         except BaseException:
             self.device.disable_bus_master()  # it may still be at work: keep it from the memory
             raise

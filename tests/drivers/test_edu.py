@@ -78,15 +78,25 @@ def test_polling_after_interrupts_raises_none(sim):
 
 @pytest.mark.parametrize("by_interrupt", [False, True])
 def test_dma_goes_both_ways(edu, by_interrupt):
-    with edu.alloc() as source, edu.alloc() as target:
+    size = 4092  # QEMU 7.2 ends itself when a transfer touches the last byte
+    with edu.alloc(size) as source, edu.alloc(size) as target:
         with memoryview(source) as view:
-            view[:] = bytes(range(256)) * 16
+            view[:] = (bytes(range(256)) * 16)[:size]
         edu.copy_in(source, by_interrupt=by_interrupt)
         edu.copy_out(target, by_interrupt=by_interrupt)
         assert bytes(target) == bytes(source)
         edu.copy_out(target[8:16], 100, by_interrupt=by_interrupt)
         assert bytes(target)[8:16] == bytes(range(100, 108))
         assert bytes(target)[16:24] == bytes(range(16, 24))
+
+
+def test_all_4096_bytes_can_be_moved(sim):
+    with sim.alloc() as source, sim.alloc() as target:
+        with memoryview(source) as view:
+            view[:] = bytes(range(256)) * 16
+        sim.copy_in(source)
+        sim.copy_out(target)
+        assert bytes(target) == bytes(source)
 
 
 def test_interrupt_by_the_pin_where_there_is_no_msi(sim, monkeypatch):

@@ -148,6 +148,7 @@ class Machine:
 
     def restart(self, admin: Admin, vector_of: Callable[[int, int], int]) -> None:
         """Start again after :meth:`halt` with the same queues."""
+        self.device.enable_bus_master()  # whatever switched it off
         self.start_admin(admin)
         if self.io_queues:
             admin.set_queue_count(len(self.io_queues))
