@@ -67,7 +67,7 @@ def _plain_value(value: object) -> object:
     return as_dict() if callable(as_dict) else str(value)
 
 
-def print_plain(text: str) -> None:
+def print_plain(text: object) -> None:
     """Print text as it is: no markup, no colours, no wrapping."""
     click.echo(text)
 
@@ -217,16 +217,22 @@ def show_dump(dump: Dump) -> None:
         print_plain(dump.text())
 
 
-def print_hex(data: bytes, *, base: int = 0) -> None:
-    """Print bytes with their offsets and as ASCII; lines that repeat are one ``*``."""
-    previous, starred = b"", False
-    for at in range(0, len(data), _HEX_LINE):
-        line = data[at : at + _HEX_LINE]
-        if line == previous and at + _HEX_LINE < len(data):
-            if not starred:
+def print_hex(pieces: Iterable[bytes], *, base: int = 0) -> None:
+    """Print bytes with their offsets and as ASCII; lines that repeat are one ``*``.
+
+    Each piece but the last is a multiple of 16 bytes long.
+    """
+    offset, previous, starred = base, b"", False
+    for piece in pieces:
+        for at in range(0, len(piece), _HEX_LINE):
+            line = piece[at : at + _HEX_LINE]
+            if line != previous:
+                text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in line)
+                print_plain(f"{offset:08x}: {line.hex(' '):<{3 * _HEX_LINE - 1}}  {text}")
+            elif not starred:
                 print_plain("*")
-            starred = True
-            continue
-        previous, starred = line, False
-        text = "".join(chr(byte) if 0x20 <= byte < 0x7F else "." for byte in line)
-        print_plain(f"{base + at:08x}: {line.hex(' '):<{3 * _HEX_LINE - 1}}  {text}")
+            starred = line == previous
+            previous = line
+            offset += len(line)
+    if starred:
+        print_plain(f"{offset:08x}:")

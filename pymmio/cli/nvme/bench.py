@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pymmio.cli.nvme.common import NamespaceCommand
+from pymmio.cli.nvme.common import NamespaceCommand, namespace_of, open_controller
 from pymmio.cli.options import Target, require_write
 from pymmio.cli.sizes import block_range, size
 
@@ -89,7 +89,6 @@ def bench(
     A loop in C keeps --qd commands of --bs bytes in flight on one queue pair. Writes put
     zeroes over what is there.
     """
-    from pymmio.cli.nvme.common import namespace_of, open_controller
     from pymmio.cli.nvme.show import show_figures
     from pymmio.cli.output import print_json, progress_share
     from pymmio.cli.sizes import size_text

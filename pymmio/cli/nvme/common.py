@@ -11,9 +11,17 @@ import click
 from pymmio.cli.options import DeviceCommand, Target
 
 if TYPE_CHECKING:
+    from pymmio.dma import DmaBuffer
     from pymmio_drivers.nvme import Controller, Namespace
 
-__all__ = ["NamespaceCommand", "chunks", "namespace_of", "open_controller", "require_range"]
+__all__ = [
+    "NamespaceCommand",
+    "chunk_buffer",
+    "chunks",
+    "namespace_of",
+    "open_controller",
+    "require_range",
+]
 
 CHUNK_SIZE = 1 << 20
 """Bytes that move at once where data goes to or comes from a file."""
@@ -76,6 +84,16 @@ def require_range(namespace: Namespace, lba: int, blocks: int) -> None:
 
 def chunks(namespace: Namespace, lba: int, blocks: int) -> Iterator[tuple[int, int]]:
     """Cut a range into (lba, blocks) of at most CHUNK_SIZE bytes."""
-    step = max(1, CHUNK_SIZE // namespace.block_size)
+    step = _chunk_blocks(namespace)
     for at in range(0, blocks, step):
         yield lba + at, min(step, blocks - at)
+
+
+def chunk_buffer(namespace: Namespace, blocks: int) -> DmaBuffer:
+    """Allocate memory for the largest chunk of ``blocks`` blocks; the caller closes it."""
+    size = min(blocks, _chunk_blocks(namespace)) * namespace.block_size
+    return namespace.controller.alloc(size)
+
+
+def _chunk_blocks(namespace: Namespace) -> int:
+    return max(1, CHUNK_SIZE // namespace.block_size)

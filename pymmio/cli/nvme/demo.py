@@ -5,13 +5,20 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING
 
 import click
 
-from pymmio.cli.nvme.common import NamespaceCommand, chunks
-from pymmio.cli.options import Target, require_write
+from pymmio.cli.nvme.common import (
+    NamespaceCommand,
+    chunk_buffer,
+    chunks,
+    namespace_of,
+    open_controller,
+    require_range,
+)
+from pymmio.cli.options import Target
 from pymmio.cli.sizes import block_range, rate_text, size_text
 
 if TYPE_CHECKING:
@@ -23,24 +30,36 @@ __all__ = ["demo"]
 _SIZE = 64 << 20
 _SEED = 0x5EED_0000_0000
 _SECONDS = 1.0
-_WORK: tuple[tuple[str, Mode, int, int], ...] = (
-    ("random reads", "randread", 4096, 1),
-    ("random reads", "randread", 4096, 32),
-    ("random writes", "randwrite", 4096, 32),
-)
+_COMMAND_SIZE = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class _Pass:
-    """One pass over the blocks: what, how many bytes, how long."""
+    """One pass over the blocks; ``seconds`` is the time in which commands were under way."""
 
-    verb: str
+    what: str
     size: int
     seconds: float
 
-    @property
-    def rate(self) -> float:
-        return self.size / self.seconds if self.seconds else 0.0
+    def __str__(self) -> str:
+        rate = rate_text(self.size / self.seconds) if self.seconds else "no time"
+        return f"{self.what:<8} {size_text(self.size)} at {rate}"
+
+
+@dataclass(frozen=True, slots=True)
+class _Work:
+    """What is measured: a name for people, the mode of measure(), commands at once."""
+
+    name: str
+    rw: Mode
+    qd: int
+
+
+_WORK = (
+    _Work("random reads", "randread", 1),
+    _Work("random reads", "randread", 32),
+    _Work("random writes", "randwrite", 32),
+)
 
 
 @click.command(
@@ -73,67 +92,47 @@ def demo(
 
     Real hardware is only read, unless --write and --range say what may be overwritten.
     """
-    from pymmio.cli.nvme.common import namespace_of, open_controller, require_range
-    from pymmio.cli.nvme.show import (
-        namespace_dict,
-        show_controller,
-        show_figures,
-        show_namespaces,
-    )
+    import pymmio_drivers.nvme  # noqa: F401  # now, so that it is not part of the time below
+    from pymmio.cli.nvme.show import namespace_dict, show_controller, show_namespaces
     from pymmio.cli.output import is_terminal, print_json, print_plain
 
-    if allowed and place is None and not target.is_simulated:
-        require_write(False, "--write needs --range LBA:BLOCKS, the blocks to overwrite")
     writes = allowed or target.is_simulated
-    say: Callable[[str], None] = (lambda text: None) if as_json else print_plain
-    import pymmio_drivers.nvme  # noqa: F401  # not part of the time that starts now
-
+    if writes and place is None and not target.is_simulated:
+        raise click.UsageError("--write needs --range LBA:BLOCKS, the blocks to overwrite")
+    say: Callable[[object], None] = (lambda text: None) if as_json else print_plain
     start = time.perf_counter()
     with open_controller(target) as controller:
-        ready_s = time.perf_counter() - start
+        ready_ms = 1000 * (time.perf_counter() - start)
         namespace = namespace_of(controller, nsid)
         lba, blocks = place or (0, min(namespace.block_count, _SIZE // namespace.block_size))
         require_range(namespace, lba, blocks)
-        say(f"{target.uri}: controller ready after {1000 * ready_s:.0f} ms")
+        say(f"{target.uri}: controller ready after {ready_ms:.0f} ms")
         if not as_json:
             show_controller(controller, title="identify controller")
             show_namespaces(list(controller.namespaces.values()))
         passes = [_write(namespace, lba, blocks)] if writes else []
         passes.append(_read(namespace, lba, blocks, verify=writes))
-        if not is_terminal():  # there the bars stay
-            for one in passes:
-                say(f"{one.verb:<8} {size_text(one.size)} at {rate_text(one.rate)}")
-        if writes:
-            say("verified: every byte that was read back is the one that was written")
-        else:
-            say("nothing was written: --write --range LBA:BLOCKS does that too")
-        work = [one for one in _WORK if writes or one[1] == "randread"]
-        figures = [_measure(namespace, *one, lba, blocks) for one in work]
-        if not as_json:
-            names = [f"{name}\n{size_text(bs)}, {qd} at once" for name, _, bs, qd in work]
-            show_figures(dict(zip(names, figures, strict=True)))
-        facts = {"model": controller.identity.mn, "serial": controller.identity.sn}
-        identity = {**facts, "firmware": controller.identity.fr, "version": controller.version}
-        about = namespace_dict(namespace)
+        for one in passes if not is_terminal() else ():  # there the bars stay
+            say(one)
+        say(_VERIFIED if writes else _ONLY_READ)
+        measured = _measure_all(namespace, lba, blocks, writes=writes, as_json=as_json)
+        report = {
+            "uri": target.uri,
+            "controller": controller.identity.as_dict(),
+            "namespace": namespace_dict(namespace),
+            "lba": lba,
+            "blocks": blocks,
+            "passes": [asdict(one) for one in passes],
+            "verified": writes,
+            "measured": measured,
+        }
     say("controller shut down, device given back")
     if as_json:
-        print_json(
-            {
-                "uri": target.uri,
-                "controller": identity,
-                "namespace": about,
-                "lba": lba,
-                "blocks": blocks,
-                "passes": [
-                    {"what": one.verb, "bytes": one.size, "seconds": one.seconds} for one in passes
-                ],
-                "verified": writes,
-                "measured": [
-                    {"rw": rw, "bs": bs, "qd": qd, **found.as_dict()}
-                    for (_, rw, bs, qd), found in zip(work, figures, strict=True)
-                ],
-            }
-        )
+        print_json(report)
+
+
+_VERIFIED = "verified: every byte that was read back is the one that was written"
+_ONLY_READ = "nothing was written: --write --range LBA:BLOCKS does that too"
 
 
 def _pattern(namespace: Namespace, lba: int, blocks: int) -> Iterator[tuple[int, int, bytes]]:
@@ -143,13 +142,11 @@ def _pattern(namespace: Namespace, lba: int, blocks: int) -> Iterator[tuple[int,
 
 
 def _write(namespace: Namespace, lba: int, blocks: int) -> _Pass:
-    from pymmio.cli.nvme.common import CHUNK_SIZE
     from pymmio.cli.output import progress
 
     total, busy_s = blocks * namespace.block_size, 0.0
-    largest = max(namespace.block_size, min(total, CHUNK_SIZE))
     with (
-        namespace.controller.alloc(largest) as buffer,
+        chunk_buffer(namespace, blocks) as buffer,
         progress("writing", total, keep=True) as advance,
     ):
         for at, count, data in _pattern(namespace, lba, blocks):
@@ -164,13 +161,11 @@ def _write(namespace: Namespace, lba: int, blocks: int) -> _Pass:
 
 
 def _read(namespace: Namespace, lba: int, blocks: int, *, verify: bool) -> _Pass:
-    from pymmio.cli.nvme.common import CHUNK_SIZE
     from pymmio.cli.output import progress
 
     total, busy_s = blocks * namespace.block_size, 0.0
-    largest = max(namespace.block_size, min(total, CHUNK_SIZE))
     with (
-        namespace.controller.alloc(largest) as buffer,
+        chunk_buffer(namespace, blocks) as buffer,
         progress("reading", total, keep=True) as advance,
     ):
         expected = _pattern(namespace, lba, blocks) if verify else None
@@ -196,20 +191,33 @@ def _compare(got: memoryview, wanted: bytes, lba: int, block_size: int) -> None:
             )
 
 
-def _measure(
-    namespace: Namespace, name: str, rw: Mode, bs: int, qd: int, lba: int, blocks: int
-) -> Measurement:
+def _measure_all(
+    namespace: Namespace, lba: int, blocks: int, *, writes: bool, as_json: bool
+) -> list[dict[str, object]]:
+    """Measure, print a table unless JSON is wanted, return the figures."""
+    from pymmio.cli.nvme.show import show_figures
     from pymmio.cli.output import progress_share
     from pymmio_drivers.nvme.bench import measure
 
-    with progress_share(f"{name}, {qd} at once") as share:
-        return measure(
-            namespace,
-            rw=rw,
-            block_size=max(bs, namespace.block_size),
-            queue_depth=qd,
-            seconds=_SECONDS,
-            first_lba=lba,
-            blocks=blocks,
-            progress=share,
-        )
+    size = min(max(_COMMAND_SIZE, namespace.block_size), blocks * namespace.block_size)
+    columns: dict[str, Measurement] = {}
+    report: list[dict[str, object]] = []
+    for work in _WORK:
+        if work.rw != "randread" and not writes:
+            continue
+        with progress_share(f"{work.name}, {work.qd} at once") as share:
+            figures = measure(
+                namespace,
+                rw=work.rw,
+                block_size=size,
+                queue_depth=work.qd,
+                seconds=_SECONDS,
+                first_lba=lba,
+                blocks=blocks,
+                progress=share,
+            )
+        columns[f"{work.name}\n{size_text(size)}, {work.qd} at once"] = figures
+        report.append({"rw": work.rw, "bs": size, "qd": work.qd, **figures.as_dict()})
+    if not as_json:
+        show_figures(columns)
+    return report

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pymmio.cli.nvme.common import NamespaceCommand
+from pymmio.cli.nvme.common import NamespaceCommand, namespace_of, open_controller
 from pymmio.cli.options import Target
 
 __all__ = ["flush"]
@@ -20,7 +20,6 @@ Example:
 )
 def flush(target: Target, nsid: int, as_json: bool) -> None:
     """Flush the write cache of the NVMe controller URI for a namespace."""
-    from pymmio.cli.nvme.common import namespace_of, open_controller
     from pymmio.cli.output import note, print_json
     from pymmio.cli.sizes import duration_text
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pymmio.cli.nvme.common import namespace_of, open_controller
 from pymmio.cli.options import DeviceCommand, Target
 
 __all__ = ["identify"]
@@ -33,7 +34,6 @@ def identify(target: Target, nsid: int | None, full: bool, as_json: bool) -> Non
 
     With --json it is the whole structure, by the names of the specification.
     """
-    from pymmio.cli.nvme.common import namespace_of, open_controller
     from pymmio.cli.nvme.show import show_controller, show_namespaces
     from pymmio.cli.output import print_json, show_dump
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pymmio.cli.nvme.common import open_controller
 from pymmio.cli.options import DeviceCommand, Target
 
 __all__ = ["list_namespaces"]
@@ -21,7 +22,6 @@ Examples:
 )
 def list_namespaces(target: Target, as_json: bool) -> None:
     """List the active namespaces of the NVMe controller URI."""
-    from pymmio.cli.nvme.common import open_controller
     from pymmio.cli.nvme.show import namespace_dict, show_namespaces
     from pymmio.cli.output import note, print_json
 

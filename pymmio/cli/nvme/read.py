@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from pymmio.cli.nvme.common import NamespaceCommand
+from pymmio.cli.nvme.common import (
+    NamespaceCommand,
+    chunk_buffer,
+    chunks,
+    namespace_of,
+    open_controller,
+    require_range,
+)
 from pymmio.cli.options import Target
 from pymmio.cli.sizes import size
 
@@ -47,52 +54,43 @@ def read(
 
     The file is made when the first blocks have been read; what was in it is replaced.
     """
-    from pymmio.cli.nvme.common import namespace_of, open_controller, require_range
-    from pymmio.cli.output import print_hex, print_json, progress
+    from pymmio.cli.output import print_hex, print_json
 
     if blocks == 0:
         raise click.BadParameter("0 blocks are nothing to read", param_hint="--blocks")
     if as_json and output == Path("-"):
         raise click.UsageError("--json and --output - both want standard output")
-    parts: list[bytes] = []
-    with open_controller(target) as controller, ExitStack() as stack:
+    with open_controller(target) as controller:
         namespace = namespace_of(controller, nsid)
         require_range(namespace, lba, blocks)
         total = blocks * namespace.block_size
-        advance = stack.enter_context(progress("reading", total))
-        write = None
-        for data in _read(namespace, lba, blocks):
-            if output is None:
-                parts.append(data)
-            else:
-                if write is None:
-                    write = stack.enter_context(click.open_file(str(output), "wb")).write
-                write(data)
-            advance(len(data))
-    data = b"".join(parts)
-    if as_json:
-        place = {"output": str(output)} if output else {"data": data}
-        print_json(
-            {
-                "uri": target.uri,
-                "nsid": nsid,
-                "lba": lba,
-                "blocks": blocks,
-                "bytes": total,
-                **place,
-            }
-        )
-    elif output is None:
-        print_hex(data, base=lba * namespace.block_size)
+        pieces = _read(namespace, lba, blocks)
+        asked = {"uri": target.uri, "nsid": nsid, "lba": lba, "blocks": blocks, "bytes": total}
+        if output is not None:
+            _save(pieces, str(output), total)
+            if as_json:
+                print_json({**asked, "output": str(output)})
+        elif as_json:
+            print_json({**asked, "data": b"".join(pieces)})
+        else:
+            print_hex(pieces, base=lba * namespace.block_size)
+
+
+def _save(pieces: Iterator[bytes], name: str, total: int) -> None:
+    """Write the pieces to a file, which is made when the first one is there."""
+    from pymmio.cli.output import progress
+
+    first = next(pieces)
+    with progress("reading", total) as advance, click.open_file(name, "wb") as file:
+        for piece in itertools.chain((first,), pieces):
+            file.write(piece)
+            advance(len(piece))
 
 
 def _read(namespace: Namespace, lba: int, blocks: int) -> Iterator[bytes]:
     """Read in pieces, each into the same DMA memory."""
-    from pymmio.cli.nvme.common import chunks
-
-    places = list(chunks(namespace, lba, blocks))
-    with namespace.controller.alloc(places[0][1] * namespace.block_size) as buffer:
-        for at, count in places:
+    with chunk_buffer(namespace, blocks) as buffer:
+        for at, count in chunks(namespace, lba, blocks):
             namespace.read(buffer, lba=at, blocks=count)
             with memoryview(buffer) as view:
                 yield bytes(view[: count * namespace.block_size])

@@ -9,7 +9,14 @@ from typing import IO, TYPE_CHECKING
 
 import click
 
-from pymmio.cli.nvme.common import NamespaceCommand
+from pymmio.cli.nvme.common import (
+    NamespaceCommand,
+    chunk_buffer,
+    chunks,
+    namespace_of,
+    open_controller,
+    require_range,
+)
 from pymmio.cli.options import Target, require_write
 from pymmio.cli.sizes import size
 
@@ -51,7 +58,6 @@ def write(
     What was in those blocks is lost. Without --write nothing is opened, except a model in
     this process that keeps its blocks in no file.
     """
-    from pymmio.cli.nvme.common import namespace_of, open_controller, require_range
     from pymmio.cli.output import note, print_json, progress
     from pymmio.cli.sizes import size_text
 
@@ -94,11 +100,8 @@ def _blocks(namespace: Namespace, total: int) -> int:
 def _write(
     namespace: Namespace, lba: int, blocks: int, source: IO[bytes], advance: Progress
 ) -> None:
-    from pymmio.cli.nvme.common import chunks
-
-    places = list(chunks(namespace, lba, blocks))
-    with namespace.controller.alloc(places[0][1] * namespace.block_size) as buffer:
-        for at, count in places:
+    with chunk_buffer(namespace, blocks) as buffer:
+        for at, count in chunks(namespace, lba, blocks):
             length = count * namespace.block_size
             data = source.read(length)
             if len(data) != length:
