@@ -17,7 +17,7 @@ from pymmio.errors import BadArgument, ProtocolError, Unsupported
 from pymmio.pci import PciMatch
 from pymmio.regs import RO, WO, Field, Reg, Register, RegisterFile
 
-__all__ = ["MATCH", "Edu"]
+__all__ = ["MATCH", "REGISTERS", "REGISTER_BAR", "Edu"]
 
 MATCH = (PciMatch(vendor_id=0x1234, device_id=0x11E8),)
 
@@ -86,6 +86,9 @@ class Registers(RegisterFile):
     dma_destination = Reg(DmaDestination)
     dma_count = Reg(DmaCount)
     dma_command = Reg(DmaCommand)
+
+
+REGISTERS, REGISTER_BAR = Registers, 0  # for ``pymmio regs``
 
 
 class Edu:

@@ -38,6 +38,7 @@ from pymmio_drivers.nvme.errors import (
 from pymmio_drivers.nvme.events import AsyncEvent
 from pymmio_drivers.nvme.namespace import Namespace
 from pymmio_drivers.nvme.recovery import State
+from pymmio_drivers.nvme.registers import Registers
 from pymmio_drivers.nvme.request import Completion, Request
 from pymmio_drivers.nvme.structures import (
     ErrorLogEntry,
@@ -49,8 +50,12 @@ from pymmio_drivers.nvme.structures import (
     SmartLog,
 )
 
+REGISTERS, REGISTER_BAR = Registers, 0  # for ``pymmio regs``
+
 __all__ = [
     "MATCH",
+    "REGISTERS",
+    "REGISTER_BAR",
     "AdminOpcode",
     "AdminResult",
     "AsyncEvent",
