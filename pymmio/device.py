@@ -47,13 +47,18 @@ def open_device(
     *,
     access: str | Access = Access.AUTO,
     trace: Sink | None = None,
+    share_dma_with: Device | None = None,
 ) -> Device:
     """Open the device that ``uri`` names.
 
     ``access`` forces the way of single accesses: "mapped", "mio", "syscall", "pread" or
     "message"; "auto" takes the best that each region offers.  ``trace`` is called with an
-    AccessEvent for each access.  Side effects: the policy is asked first; then the backend
-    takes the device, and decoding is switched on (COMMAND.MEM; COMMAND.IO where it has ports).
+    AccessEvent for each access.  ``share_dma_with`` is an open device of the same backend: both
+    then have one address space, so that a buffer of either has the same iova for both; it stays
+    mapped until it, or the last of the devices, is closed.
+
+    Side effects: the policy is asked first; then the backend takes the device, and decoding is
+    switched on (COMMAND.MEM; COMMAND.IO where it has ports).
 
     Raises UriError, PolicyRefused, DeviceNotFound, DeviceBusy, PermissionRefused,
     Unsupported; what was acquired until then is given back.
@@ -67,10 +72,15 @@ def open_device(
             hint=f"Choose from {', '.join(Access)}",
         ) from None
     authorise(parsed)
-    handle = open_handle(parsed)
+    if share_dma_with is None:
+        handle, dma = open_handle(parsed), None
+    else:
+        share_dma_with._require_open()
+        handle = open_handle(parsed, share_dma_with=share_dma_with.handle)
+        dma = share_dma_with.dma
     with ExitStack() as undo:
         undo.callback(handle.close)
-        device = Device(parsed, handle, access=way, trace=trace)
+        device = Device(parsed, handle, access=way, trace=trace, shared_dma=dma)
         undo.pop_all()
     return device
 
@@ -79,7 +89,8 @@ class Device:
     """An open device.  Close it, or use it in a ``with`` statement.
 
     Closing undoes everything in the order that is safe for memory: bus mastering off,
-    interrupts off, DMA memory taken away, regions unmapped, the device given back.
+    interrupts off, DMA memory taken away (with the last device that shares it), regions unmapped,
+    the device given back.
     """
 
     def __init__(
@@ -89,6 +100,7 @@ class Device:
         *,
         access: Access = Access.AUTO,
         trace: Sink | None = None,
+        shared_dma: DmaSpace | None = None,
     ) -> None:
         """Not for callers: use :func:`open_device`."""
         self.uri = uri
@@ -113,7 +125,11 @@ class Device:
             undo.callback(self.config.update_command, off=self._decoding & ~before)
             self.irqs = Interrupts(handle.irq, name=self.name)
             undo.callback(self.irqs.close)
-            self.dma = DmaSpace(handle.dma, name=self.name)
+            if shared_dma is None:
+                self.dma = DmaSpace(handle.dma, name=self.name)
+            else:
+                shared_dma.join()
+                self.dma = shared_dma
             undo.pop_all()
         forks.track(self)
 
@@ -254,7 +270,7 @@ class Device:
         steps: list[Callable[[], object]] = [
             lambda: self.config.update_command(off=Command.BUS_MASTER),
             self.irqs.close,
-            self.dma.close,
+            self.dma.leave,
             *(region.close for region in reversed(self._opened.values())),
             self.handle.close,
         ]

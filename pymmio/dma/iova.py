@@ -102,6 +102,19 @@ class IovaAllocator:
         insort(self._free, span)
         return size
 
+    def restrict(self, ranges: Iterable[IovaRange]) -> None:
+        """Hand out nothing outside ``ranges`` any more; what is taken already stays taken.
+
+        For address spaces that a further device joins, which reaches less.
+        """
+        allowed = _normalised(ranges, self.page_size)
+        self._free = [
+            _Span(max(free.start, span.start), min(free.end, span.end))
+            for free in self._free
+            for span in allowed
+            if free.start < span.end and span.start < free.end
+        ]
+
     def is_taken(self, iova: Iova) -> bool:
         """Whether a range that starts at ``iova`` is allocated."""
         return iova in self._taken

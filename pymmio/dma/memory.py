@@ -44,6 +44,11 @@ class SharedMemory:
         """Return the whole memory; ``close`` fails until this view is released."""
         return memoryview(self._mapping)
 
+    def populate(self, page_size: int) -> None:
+        """Have the kernel take each page, ``page_size`` bytes large, from memory now."""
+        for offset in range(0, self.size, page_size):
+            self._mapping[offset] = 0
+
     def close(self) -> None:
         """Unmap the memory and close the descriptor.
 

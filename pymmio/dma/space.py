@@ -16,15 +16,17 @@ from pymmio.dma.budget import Budget
 from pymmio.dma.buffer import DmaBuffer
 from pymmio.dma.iova import IovaAllocator, require_alignment, round_up
 from pymmio.dma.memory import SharedMemory
+from pymmio.dma.placed import PlacesMemory
 from pymmio.errors import (
     BadArgument,
     Closed,
     DmaError,
     ForkedObject,
+    IovaExhausted,
     MappingLimit,
     Unsupported,
 )
-from pymmio.handle import DmaHandle, IovaRange
+from pymmio.handle import DmaHandle, Iova, IovaRange
 
 __all__ = ["DmaSpace"]
 
@@ -33,7 +35,11 @@ _stranded: list[Allocation] = []
 
 
 class DmaSpace:
-    """The addresses that one device can reach, and the memory behind them.
+    """The addresses that a device can reach, and the memory behind them.
+
+    Several devices may share one: each further one joins, and each of them leaves when it is
+    closed.  With the last one all memory is taken away; until then a buffer stays until it is
+    closed, whichever device it was allocated for.
 
     ``handle`` is the backend's; usable addresses, page size and the limit on mappings come from
     it.  ``name`` is for messages.  The page at address 0 is never used: descriptors that were
@@ -55,6 +61,7 @@ class DmaSpace:
         )
         self._allocations: dict[int, Allocation] = {}
         self._lock = threading.RLock()
+        self._users = 1
         self._is_closed = False
         self._is_forked = False
         forks.track(self)
@@ -68,6 +75,37 @@ class DmaSpace:
     def closed(self) -> bool:
         """Whether the space was closed, or belongs to the parent process."""
         return self._is_closed or self._is_forked
+
+    @property
+    def users(self) -> int:
+        """How many devices use the space."""
+        return self._users
+
+    def join(self) -> None:
+        """Count one device more, which the backend has attached; for ``Device``.
+
+        Addresses that it cannot reach are not handed out any more.  Raises Closed, and
+        Unsupported where the device needs larger pages than the space was made for.
+        """
+        with self._lock:
+            self._require_open()
+            if self._handle.page_size > self._page_size:
+                raise Unsupported(
+                    f"a device that joins {self.name} needs pages of {self._handle.page_size}"
+                    f" bytes, and its DMA space was made for {self._page_size}",
+                    hint="Open that device first, then the others with share_dma_with=",
+                )
+            self._iovas.restrict(_without_null(self._handle.iova_ranges, self._page_size))
+            self._users += 1
+
+    def leave(self) -> None:
+        """Count one device less; with the last one close, and raise what ``close`` raises."""
+        with self._lock:
+            if self.closed:
+                return
+            self._users -= 1
+            if self._users == 0:
+                self.close()
 
     @property
     def mapped_bytes(self) -> int:
@@ -88,6 +126,7 @@ class DmaSpace:
         pages.  ``align`` is the alignment of the iova, a power of two, at least a page.
         ``hugepages`` takes the memory from the pool of huge pages, rounded up and aligned to
         their size.  ``address_bits`` is for devices that have fewer than 64 address lines.
+        Without an IOMMU the memory always comes from huge pages.
 
         Raises BudgetExceeded, MappingLimit or IovaExhausted before anything is mapped, DmaError
         if the kernel or the backend refuses; nothing is left behind then.
@@ -98,14 +137,21 @@ class DmaSpace:
             require_alignment(align)
         with self._lock, ExitStack() as undo:
             self._require_open()
+            is_placed = isinstance(self._handle, PlacesMemory)
+            hugepages = hugepages or is_placed
             unit = self._check(size, hugepages)
             length = round_up(size, unit)
-            iova = self._iovas.allocate(
-                length, align=max(align or unit, unit), limit=1 << address_bits
-            )
-            undo.callback(self._iovas.free, iova)
+            if not is_placed:
+                iova = self._iovas.allocate(
+                    length, align=max(align or unit, unit), limit=1 << address_bits
+                )
+                undo.callback(self._iovas.free, iova)
             memory = SharedMemory(length, hugepages=hugepages)
             undo.callback(memory.close)
+            if isinstance(self._handle, PlacesMemory):
+                memory.populate(unit)
+                iova = self._handle.place(memory.address, length)
+                _require_fit(iova, length, align, address_bits)
             allocation = Allocation(memory, iova, self._lock)
             undo.callback(allocation.abandon)
             buffer = DmaBuffer(allocation, self._free, 0, size)
@@ -125,6 +171,8 @@ class DmaSpace:
 
     def close(self) -> None:
         """Take all memory away from the device and free it; closing twice is fine.
+
+        Where devices share the space it is taken away from all of them.
 
         Buffers that are held are closed too: the caller has stopped the device.  Exported
         memoryviews stay valid, their memory is freed with the last of them.  Raises DmaError if
@@ -166,7 +214,8 @@ class DmaSpace:
         self._handle.unmap(allocation.iova, allocation.size)
         allocation.is_mapped = False
         del self._allocations[allocation.iova]
-        self._iovas.free(allocation.iova)
+        if self._iovas.is_taken(allocation.iova):  # not where the memory's place decides
+            self._iovas.free(allocation.iova)
         allocation.memory.close()  # last: until here the device may have written to it
 
     def _strand(self) -> None:
@@ -236,6 +285,16 @@ class DmaSpace:
                 source=self,
             )
             self._strand()
+
+
+def _require_fit(iova: Iova, size: int, align: int | None, address_bits: int) -> None:
+    """Raise IovaExhausted where memory lies in a place that was not asked for."""
+    if iova + size > 1 << address_bits or (align and iova % align):
+        raise IovaExhausted(
+            f"without an IOMMU the memory lies at {iova:#x}, and an address of {address_bits} bits"
+            f" aligned to {align or 1:#x} was asked for",
+            hint="Ask for a smaller alignment; a device with few address lines needs an IOMMU",
+        )
 
 
 def _without_null(ranges: Sequence[IovaRange], page_size: int) -> list[IovaRange]:

@@ -26,16 +26,21 @@ class SimHandle:
     access.  ``model`` is there for tests.
     """
 
-    def __init__(self, model: DeviceModel, name: str) -> None:
+    def __init__(self, model: DeviceModel, name: str, iommu: SimIommu | None = None) -> None:
+        """Serve ``model``, behind the IOMMU of another device where one is given."""
         self.model = model
         self.name = name
         self.lock = threading.RLock()
         self._bars = {bar.index: bar for bar in model.bars}
         self._memory: dict[int, tuple[int, mmap.mmap]] = {}
+        self._is_closed = False
         with ExitStack() as undo:
             undo.callback(model.close)
             self.config = ConfigModel(model)
-            self.dma = SimIommu(name)
+            if iommu is not None:
+                iommu.join()
+            self.dma = iommu or SimIommu(name)
+            undo.callback(self.dma.close)
             self.irq = SimIrq(model, self.config)
             for bar in model.bars:
                 if bar.ram:
@@ -74,8 +79,11 @@ class SimHandle:
             self.model.reset()
 
     def close(self) -> None:
-        """Close the model and free its memory."""
+        """Close the model and free its memory; its IOMMU with the last device behind it."""
         with self.lock:
+            if self._is_closed:
+                return
+            self._is_closed = True
             self.dma.close()
             for fd, memory in self._memory.values():
                 memory.close()
@@ -92,12 +100,12 @@ class SimHandle:
     def dma_read(self, iova: int, size: int) -> bytes:
         """Read the driver's memory for the model."""
         self._check_master(iova)
-        return self.dma.read(iova, size)
+        return self.dma.read(iova, size, self.name)
 
     def dma_write(self, iova: int, data: bytes | bytearray | memoryview) -> None:
         """Write the driver's memory for the model."""
         self._check_master(iova)
-        self.dma.write(iova, data)
+        self.dma.write(iova, data, self.name)
 
     def _check_master(self, iova: int) -> None:
         if not self.config.is_master_on:

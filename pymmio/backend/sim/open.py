@@ -6,7 +6,8 @@ from importlib.metadata import entry_points
 
 from pymmio.backend.model import DeviceModel
 from pymmio.backend.sim.device import SimHandle
-from pymmio.errors import DeviceNotFound, UriError
+from pymmio.errors import DeviceNotFound, Unsupported, UriError
+from pymmio.handle import DeviceHandle
 from pymmio.uri import DeviceUri
 
 __all__ = ["MODEL_GROUP", "open"]
@@ -14,11 +15,18 @@ __all__ = ["MODEL_GROUP", "open"]
 MODEL_GROUP = "pymmio.models"
 
 
-def open(uri: DeviceUri) -> SimHandle:
+def open(uri: DeviceUri, *, share_dma_with: DeviceHandle | None = None) -> SimHandle:
     """Make the model that the URI names, with its options, and serve it.
 
-    Raises DeviceNotFound for an unknown model, UriError for options that it does not take.
+    With ``share_dma_with``, another model, both are behind one IOMMU.  Raises DeviceNotFound for
+    an unknown model, UriError for options that it does not take, Unsupported for a device that
+    is no model.
     """
+    if share_dma_with is not None and not isinstance(share_dma_with, SimHandle):
+        raise Unsupported(
+            f"{uri} and {share_dma_with.name} cannot share memory: one is a model in this process",
+            hint="Devices of one backend can share an address space",
+        )
     entries = {entry.name: entry for entry in entry_points(group=MODEL_GROUP)}
     if uri.target not in entries:
         raise DeviceNotFound(
@@ -30,4 +38,5 @@ def open(uri: DeviceUri) -> SimHandle:
         model = make(**uri.options)
     except TypeError as error:
         raise UriError(f"{uri}: {error}", hint=f"See the options of {make.__name__}") from error
-    return SimHandle(model, name=f"sim:{uri.target}")
+    iommu = None if share_dma_with is None else share_dma_with.dma
+    return SimHandle(model, name=f"sim:{uri.target}", iommu=iommu)

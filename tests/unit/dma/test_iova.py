@@ -122,3 +122,12 @@ def test_a_range_that_is_none_is_refused(bad: tuple[int, int]) -> None:
 def test_page_size_must_be_a_power_of_two() -> None:
     with pytest.raises(BadArgument, match="3000"):
         allocator((0, 0xFFFF), page_size=3000)
+
+
+def test_restricting_leaves_what_is_taken_and_hands_out_the_rest() -> None:
+    iovas = IovaAllocator([IovaRange(0, 0x7FFF)], page_size=0x1000)
+    taken = iovas.allocate(0x1000)
+    iovas.restrict([IovaRange(0, 0x1FFF), IovaRange(0x4000, 0x4FFF), IovaRange(0x9000, 0x9FFF)])
+    assert iovas.free_ranges == (IovaRange(0x1000, 0x1FFF), IovaRange(0x4000, 0x4FFF))
+    iovas.free(taken)
+    assert iovas.free_ranges == (IovaRange(0, 0x1FFF), IovaRange(0x4000, 0x4FFF))
