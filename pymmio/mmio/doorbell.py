@@ -95,7 +95,7 @@ class Doorbell:
         if error == lib.PM_CLOSED:
             raise Closed(f"{what} is closed", hint="Open the device again")
         reason = os.strerror(self._cdata.error) if error == lib.PM_ERRNO else "the access faulted"
-        raise AccessFault(
+        fault = AccessFault(
             f"{what}: {reason}",
             region=self.region.name,
             offset=self.offset,
@@ -103,6 +103,7 @@ class Doorbell:
             is_write=True,
             hint="Memory access is switched off (COMMAND.MEM, D3hot) or the device is gone",
         )
+        raise self.region._explained(fault)
 
     def close(self) -> None:
         """Make every later ring return PM_CLOSED."""

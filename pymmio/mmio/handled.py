@@ -3,9 +3,17 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 
 from pymmio import forks
-from pymmio.errors import Closed, ForkedObject, ReadOnly, WriteOnly
+from pymmio.errors import (
+    AccessFault,
+    Closed,
+    ForkedObject,
+    PymmioError,
+    ReadOnly,
+    WriteOnly,
+)
 from pymmio.handle import Access, RegionHandle
 from pymmio.mmio.access import PCI, AccessRule, Order, plan
 from pymmio.mmio.doorbell import Doorbell
@@ -15,7 +23,11 @@ __all__ = ["HandleRegion"]
 
 
 class HandleRegion(Region):
-    """A region behind a :class:`~pymmio.handle.RegionHandle` (pread, message)."""
+    """A region behind a :class:`~pymmio.handle.RegionHandle` (pread, message).
+
+    ``explain`` is asked about each failed access and each wait that timed out; it returns the
+    exception to be raised.
+    """
 
     def __init__(
         self,
@@ -26,6 +38,7 @@ class HandleRegion(Region):
         offset: int = 0,
         size: int | None = None,
         rule: AccessRule = PCI,
+        explain: Callable[[PymmioError], PymmioError] | None = None,
     ) -> None:
         info = handle.info
         self.handle = handle
@@ -35,7 +48,9 @@ class HandleRegion(Region):
         self.rule = rule
         self._offset = offset
         self._swap = rule.byteorder == "big"  # handles speak little-endian
+        self._explain = explain
         self._state = "open"
+        self._why: Callable[[], PymmioError] | None = None
         self._windows: list[HandleRegion] = []
         self._doorbells: list[Doorbell] = []
         forks.track(self)
@@ -75,7 +90,10 @@ class HandleRegion(Region):
     def _load(self, offset: int, width: int) -> int:
         if not self.handle.info.readable:
             raise WriteOnly(f"{self.name} cannot be read", region=self.name, offset=offset)
-        value = self.handle.read(self._offset + offset, width)
+        try:
+            value = self.handle.read(self._offset + offset, width)
+        except AccessFault as error:
+            raise self._explained(error)  # noqa: B904 (a DeviceGone names its cause itself)
         return int.from_bytes(value.to_bytes(width, "little"), "big") if self._swap else value
 
     def _store(self, offset: int, width: int, value: int) -> None:
@@ -86,7 +104,19 @@ class HandleRegion(Region):
             )  # fmt: skip
         if self._swap:
             value = int.from_bytes(value.to_bytes(width, "little"), "big")
-        self.handle.write(self._offset + offset, width, value)
+        try:
+            self.handle.write(self._offset + offset, width, value)
+        except AccessFault as error:
+            raise self._explained(error)  # noqa: B904 (a DeviceGone names its cause itself)
+
+    def _explained(self, error: PymmioError) -> PymmioError:
+        return error if self._explain is None else self._explain(error)
+
+    def refuse(self, why: Callable[[], PymmioError]) -> None:
+        """Turn all users away for good: they raise ``why()``."""
+        if self._state == "open":
+            self._why = why
+            self._let_go("refused")
 
     def _require_open(self) -> None:
         if self._state == "open":
@@ -95,6 +125,8 @@ class HandleRegion(Region):
             raise ForkedObject(
                 f"{self.name} belongs to the parent process", hint="Open the device after fork"
             )
+        if self._why is not None:
+            raise self._why()
         raise Closed(f"{self.name} is closed", hint="Open the device again")
 
     def window(
@@ -110,6 +142,7 @@ class HandleRegion(Region):
             offset=self._offset + offset,
             size=size,
             rule=rule or self.rule,
+            explain=self._explain,
         )
         self._windows.append(window)
         return window
@@ -137,11 +170,17 @@ class HandleRegion(Region):
     def close(self) -> None:
         """Let go of the region, its windows and its doorbells."""
         if self._state == "open":
-            self._state = "closed"
-            for window in self._windows:
+            self._let_go("closed")
+
+    def _let_go(self, state: str) -> None:
+        self._state = state
+        for window in self._windows:
+            if self._why is None:
                 window.close()
-            for doorbell in self._doorbells:
-                doorbell.close()
+            else:
+                window.refuse(self._why)
+        for doorbell in self._doorbells:
+            doorbell.close()
 
     def _after_fork(self) -> None:
         if self._state == "open":

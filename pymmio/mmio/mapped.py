@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pymmio.arch import current, ffi, lib, make_region_type
-from pymmio.errors import AccessFault, AccessorsMissing, Closed
+from pymmio.errors import AccessFault, AccessorsMissing, Closed, PymmioError
 from pymmio.handle import Access
 from pymmio.mmio.access import PCI, AccessRule, plan
 from pymmio.mmio.doorbell import Doorbell
@@ -57,30 +57,42 @@ class _MappedMethods(Region):
         self._offset = offset
         self._state = "whole" if is_whole else "window"
         self._swap = rule.byteorder != sys.byteorder
-        widths = sum(rule.direct_widths)  # 1, 2, 4, 8 are a bit mask as they are
-        self._bind(mapping.c_address, offset, self.size, widths, self._swap)
+        self._turn_on()
         mapping.attach(self)
 
     def _turn_off(self) -> None:
         self._unbind()
+
+    def _turn_on(self) -> None:
+        if self._state != "closed":
+            widths = sum(self.rule.direct_widths)  # 1, 2, 4, 8 are a bit mask as they are
+            self._bind(self.mapping.c_address, self._offset, self.size, widths, self._swap)
 
     def _require_open(self) -> None:
         self.mapping.require_open()
         if self._state == "closed":
             raise Closed(f"{self.name} is closed", hint="Make the window again")
 
+    def _explained(self, error: PymmioError) -> PymmioError:
+        explain = self.mapping.explain
+        return error if explain is None else explain(error)
+
     def _load(self, offset: int, width: int) -> int:
         value = ffi.new("uint64_t *")
-        error = lib.pm_read(self.mapping.cdata, self._offset + offset, width, value)
-        if error:
-            self._faulted(offset, width, None, error)
+        while error := lib.pm_read(self.mapping.cdata, self._offset + offset, width, value):
+            self._raise_unless_paused(offset, width, None, error)
         return self._ordered(int(value[0]), width)
 
     def _store(self, offset: int, width: int, value: int) -> None:
         number = self._ordered(value, width)
-        error = lib.pm_write(self.mapping.cdata, self._offset + offset, width, number)
-        if error:
+        while error := lib.pm_write(self.mapping.cdata, self._offset + offset, width, number):
+            self._raise_unless_paused(offset, width, value, error)
+
+    def _raise_unless_paused(self, offset: int, width: int, value: int | None, error: int) -> None:
+        """Return, when a pause is over, where that was all; nothing was accessed."""
+        if error != lib.PM_CLOSED:
             self._faulted(offset, width, value, error)
+        self._require_open()
 
     def _ordered(self, value: int, width: int) -> int:
         if not self._swap:
@@ -98,9 +110,6 @@ class _MappedMethods(Region):
             "is_write": is_write,
             "value": value,
         }
-        if error == lib.PM_CLOSED:
-            self._require_open()
-            raise Closed(f"{what}: the region was closed", hint="Open the device again")
         if error == lib.PM_MISSING:
             raise AccessorsMissing(
                 f"{what}: pymmio cannot access mapped PCI memory on {current().name} yet",
@@ -114,7 +123,7 @@ class _MappedMethods(Region):
             **place,
         )
         raised.cause_code = fault.signal
-        raise raised
+        raise self._explained(raised)
 
     def _wait(self, offset: int, width: int, mask: int, value: int, timeout_s: float) -> int:
         self._require_open()
@@ -133,7 +142,7 @@ class _MappedMethods(Region):
             if error == lib.PM_TIMEOUT:
                 raise self._timed_out(offset, width, mask, value, int(last[0]), timeout_s)
             if error != lib.PM_AGAIN:
-                self._faulted(offset, width, None, error)
+                self._raise_unless_paused(offset, width, None, error)
 
     def read_block(self, offset: int, size: int, *, width: int) -> bytes:
         """Read ``size`` bytes in accesses of ``width`` bytes; see :meth:`Region.read_block`.
@@ -142,26 +151,30 @@ class _MappedMethods(Region):
         """
         self._check_block(offset, size, width, is_write=False)
         data = bytearray(size)
+        memory = ffi.from_buffer("uint8_t[]", data)
         moved = ffi.new("size_t *")
-        error = lib.pm_copy_from(
-            self.mapping.cdata, self._offset + offset, ffi.from_buffer(data), size, width, moved
-        )
-        if error:
-            self._faulted(offset + int(moved[0]), width, None, error)
+        done = 0
+        while error := lib.pm_copy_from(
+            self.mapping.cdata, self._offset + offset + done, memory + done, size - done, width,
+            moved,
+        ):  # fmt: skip
+            done += int(moved[0])
+            self._raise_unless_paused(offset + done, width, None, error)
         return bytes(data)
 
     def write_block(self, offset: int, data: Any, *, width: int) -> None:
         """Write the bytes of ``data`` in accesses of ``width`` bytes, low address first."""
         memory = ffi.from_buffer("uint8_t[]", data)
         self._check_block(offset, len(memory), width, is_write=True)
+        size, done = len(memory), 0
         moved = ffi.new("size_t *")
-        error = lib.pm_copy_to(
-            self.mapping.cdata, self._offset + offset, memory, len(memory), width, moved
-        )
-        if error:
-            at = int(moved[0])
-            value = int.from_bytes(bytes(memory[at : at + width]), self.rule.byteorder)
-            self._faulted(offset + at, width, value, error)
+        while error := lib.pm_copy_to(
+            self.mapping.cdata, self._offset + offset + done, memory + done, size - done, width,
+            moved,
+        ):  # fmt: skip
+            done += int(moved[0])
+            value = int.from_bytes(bytes(memory[done : done + width]), self.rule.byteorder)
+            self._raise_unless_paused(offset + done, width, value, error)
 
     def window(
         self, offset: int, size: int, *, name: str | None = None, rule: AccessRule | None = None

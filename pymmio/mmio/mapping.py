@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 import time
 import weakref
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pymmio import forks
 from pymmio.arch import ffi, install_fault_handler, lib
-from pymmio.errors import BufferBusy, Closed, ForkedObject, PermissionRefused, Unsupported
+from pymmio.errors import (
+    BufferBusy,
+    Closed,
+    ForkedObject,
+    PermissionRefused,
+    PymmioError,
+    Unsupported,
+)
 
 if TYPE_CHECKING:
     from pymmio.mmio.mapped import _MappedMethods
@@ -27,7 +36,12 @@ class Mapping:
     ``close`` turns all users away (they raise Closed), waits for calls that are still
     running in C, and only then unmaps.  The child of a fork has no mapping: the memory is
     not inherited, and every use raises ForkedObject.
+
+    ``explain`` is asked about each failed access and each wait that timed out; it returns the
+    exception to be raised.  The device sets it.
     """
+
+    explain: Callable[[PymmioError], PymmioError] | None = None
 
     def __init__(self, address: int, size: int, name: str, keep: object, *, owned: bool) -> None:
         """Not for callers: use :meth:`of_file` or :meth:`of_buffer`."""
@@ -36,6 +50,8 @@ class Mapping:
         self._keep = keep
         self._owned = owned
         self._state = "open"
+        self._why: Callable[[], PymmioError] | None = None
+        self._resumed = threading.Event()
         self._cdata: Any = ffi.new("pm_mapping *")
         self._cdata.base = ffi.cast("uint8_t *", address)
         self._cdata.size = size
@@ -83,17 +99,64 @@ class Mapping:
 
     @property
     def is_open(self) -> bool:
-        """Whether accesses are possible."""
-        return self._state == "open"
+        """Whether accesses are possible, at the latest after a pause."""
+        return self._state in ("open", "paused")
 
     def require_open(self) -> None:
-        """Raise Closed or ForkedObject unless accesses are possible."""
+        """Return when accesses are possible, after a pause too; raise why they never will be.
+
+        Raises Closed, ForkedObject, or what :meth:`refuse` was given.
+        """
+        while self._state == "paused":
+            self._resumed.wait()
+        if self._state == "open":
+            return
         if self._state == "forked":
             raise ForkedObject(
                 f"{self.name} belongs to the parent process", hint="Open the device after fork"
             )
-        if self._state != "open":
-            raise Closed(f"{self.name} is closed", hint="Open the device again")
+        if self._why is not None:
+            raise self._why()
+        raise Closed(f"{self.name} is closed", hint="Open the device again")
+
+    def pause(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
+        """Keep everybody from the memory until :meth:`resume`, :meth:`refuse` or :meth:`close`.
+
+        Returns when no call in C works on it any more; accesses that come meanwhile wait.
+        (The kernel lets a load sleep while it resets the device, where nothing ends it.)
+        Raises BufferBusy, and pauses nothing, if a call has not come back after ``timeout_s``.
+        """
+        self.require_open()
+        self._resumed.clear()
+        self._state = "paused"
+        self._turn_away()
+        try:
+            self._wait_for_users(timeout_s)
+        except BufferBusy:
+            self.resume()
+            raise
+
+    def resume(self) -> None:
+        """Let accesses through again after a pause; nothing happens otherwise."""
+        if self._state != "paused":
+            return
+        self._cdata.closing = 0
+        self._state = "open"
+        for region in list(self._regions):
+            region._turn_on()
+        self._resumed.set()
+
+    def refuse(self, why: Callable[[], PymmioError] | None = None) -> None:
+        """Turn all users away for good: they raise ``why()``, Closed without it.
+
+        The memory stays mapped until :meth:`close`.
+        """
+        if not self.is_open:
+            return
+        self._why = why
+        self._state = "refused"
+        self._turn_away()
+        self._resumed.set()
 
     def attach(self, region: _MappedMethods) -> None:
         """Remember a region that must be turned off when the mapping goes."""
@@ -111,16 +174,23 @@ class Mapping:
         """Turn users away, wait for them, unmap.  Closing twice is fine.
 
         Raises BufferBusy, and leaves the memory mapped, while a plain view exists or a call
-        in C has not come back after ``timeout_s``.
+        in C has not come back after ``timeout_s``; then close again.
         """
-        if self._state != "open":
+        if self._state in ("closed", "forked"):
             return
         if views := sum(e() is not None for e in self._exports):
             raise BufferBusy(
                 f"{self.name}: {views} memoryviews of it exist",
                 hint="Release them before close()",
             )
-        self._cdata.closing = 1
+        self.refuse()
+        self._wait_for_users(timeout_s)
+        self._state = "closed"
+        if self._owned:
+            lib.munmap(ffi.cast("void *", self._address), self.size)
+        self._keep = None
+
+    def _wait_for_users(self, timeout_s: float) -> None:
         deadline = time.monotonic() + timeout_s
         while self._cdata.users:
             if time.monotonic() > deadline:
@@ -129,18 +199,18 @@ class Mapping:
                     hint="Let the threads that use the region end, then close again",
                 )
             time.sleep(0.0005)
-        self._state = "closed"
+
+    def _turn_away(self) -> None:
+        self._cdata.closing = 1
         self._turn_off()
-        if self._owned:
-            lib.munmap(ffi.cast("void *", self._address), self.size)
-        self._keep = None
 
     def _turn_off(self) -> None:
         for region in list(self._regions):
             region._turn_off()
 
     def _after_fork(self) -> None:
-        if self._state == "open":
+        if self._state != "closed":
             self._state = "forked"
-            self._cdata.closing = 1
-            self._turn_off()
+            self._turn_away()
+            self._resumed = threading.Event()
+            self._resumed.set()

@@ -12,7 +12,14 @@ import time
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
-from pymmio.errors import DeviceTimeout, Misaligned, OutOfBounds, Unsupported, WidthRefused
+from pymmio.errors import (
+    DeviceTimeout,
+    Misaligned,
+    OutOfBounds,
+    PymmioError,
+    Unsupported,
+    WidthRefused,
+)
 from pymmio.handle import Access
 from pymmio.mmio.access import AccessRule, Order, check_value, plan
 
@@ -112,6 +119,10 @@ class Region:
         """Write ``width`` (1, 2, 4, 8) bytes, as ``writeN`` does."""
         self._slow_write(offset, width, value)
 
+    def _explained(self, error: PymmioError) -> PymmioError:
+        """Return what to raise in place of a fault or time-out; asks the device about it."""
+        return error
+
     # --- waiting -----------------------------------------------------------------------
 
     def wait8(self, offset: int, *, mask: int, value: int, timeout_s: float) -> int:
@@ -126,8 +137,8 @@ class Region:
         """Poll 32 bits until ``(read & mask) == value``; return the value read.
 
         Reads at least once.  Short waits spin, longer ones sleep up to 1 ms between reads.
-        Raises DeviceTimeout (with ``last``) after ``timeout_s``, Closed when the region is
-        closed meanwhile.  Ctrl-C works.
+        Raises DeviceTimeout (with ``last``) after ``timeout_s``, or DeviceGone where that is
+        the reason; Closed when the region is closed meanwhile.  Ctrl-C works.
         """
         return self._wait(offset, 4, mask, value, timeout_s)
 
@@ -152,11 +163,13 @@ class Region:
 
     def _timed_out(
         self, offset: int, width: int, mask: int, value: int, last: int, timeout_s: float
-    ) -> DeviceTimeout:
-        return DeviceTimeout(
-            f"{self.name}: {8 * width} bits at {offset:#x} did not become {value:#x} "
-            f"(mask {mask:#x}) within {timeout_s:g} s; last value {last:#x}",
-            last=last,
+    ) -> PymmioError:
+        return self._explained(
+            DeviceTimeout(
+                f"{self.name}: {8 * width} bits at {offset:#x} did not become {value:#x} "
+                f"(mask {mask:#x}) within {timeout_s:g} s; last value {last:#x}",
+                last=last,
+            )
         )
 
     # --- copies ------------------------------------------------------------------------

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pymmio.errors import PymmioError
 from pymmio.handle import Access
 from pymmio.mmio.access import AccessRule, Order
 from pymmio.mmio.doorbell import Doorbell
@@ -48,6 +49,9 @@ class SparseRegion(Region):
 
     def _require_open(self) -> None:
         self._rest._require_open()
+
+    def _explained(self, error: PymmioError) -> PymmioError:
+        return self._rest._explained(error)
 
     def read8(self, offset: int, /) -> int:
         """Read 8 bits: exactly one access, or an exception."""

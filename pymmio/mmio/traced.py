@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from pymmio.errors import PymmioError
 from pymmio.mmio.access import AccessRule, Order
 from pymmio.mmio.doorbell import Doorbell
 from pymmio.mmio.region import Region
@@ -62,6 +63,9 @@ class TracedRegion(Region):
 
     def _require_open(self) -> None:
         self.inner._require_open()
+
+    def _explained(self, error: PymmioError) -> PymmioError:
+        return self.inner._explained(error)
 
     def _traced_read(self, offset: int, width: int, order: Order | None = None) -> int:
         call = lambda: self.inner._slow_read(offset, width, order)  # noqa: E731
