@@ -3,5 +3,6 @@
 from pymmio.irq.eventfd import EventFd
 from pymmio.irq.interrupt import Interrupt
 from pymmio.irq.vectors import Interrupts, VectorSet
+from pymmio.irq.watcher import EventWatcher, Subscription
 
-__all__ = ["EventFd", "Interrupt", "Interrupts", "VectorSet"]
+__all__ = ["EventFd", "EventWatcher", "Interrupt", "Interrupts", "Subscription", "VectorSet"]

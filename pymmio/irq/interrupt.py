@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable, Generator
 
-from pymmio.errors import BadArgument, Closed, DeviceTimeout, ForkedObject
+from pymmio.errors import BadArgument, Closed, DeviceTimeout, ForkedObject, PymmioError
 from pymmio.irq.asyncio_glue import AsyncWaiters
 from pymmio.irq.eventfd import EventFd
 
@@ -28,9 +28,18 @@ class Interrupt:
     device before that.  Safe for threads.
     """
 
-    def __init__(self, name: str, *, unmask: Callable[[], None] | None = None) -> None:
+    def __init__(
+        self,
+        name: str,
+        *,
+        unmask: Callable[[], None] | None = None,
+        explain: Callable[[PymmioError], PymmioError] | None = None,
+    ) -> None:
+        """``explain`` is asked about each time-out and returns the exception to be raised."""
         self.name = name
         self._unmask = unmask
+        self._explain = explain
+        self._why: Callable[[], PymmioError] | None = None
         self._is_masked = False
         self._event = EventFd()
         self._lock = threading.Lock()
@@ -75,7 +84,8 @@ class Interrupt:
     def wait(self, timeout_s: float) -> int:
         """Wait for events and return how many came since the last one was taken.
 
-        Raises DeviceTimeout if none came, Closed when the vector is switched off meanwhile.
+        Raises DeviceTimeout if none came, or DeviceGone where that is the reason; Closed when
+        the vector is switched off meanwhile.
         """
         _require_timeout(timeout_s)
         deadline = time.monotonic() + timeout_s
@@ -109,7 +119,8 @@ class Interrupt:
         except TimeoutError:
             if _has_result(future):
                 return future.result()
-            raise self._timeout(timeout_s) from None
+            error = self._timeout(timeout_s)
+            raise error from error.__cause__
         except asyncio.CancelledError:
             if _has_result(future):
                 self._put_back(future.result())
@@ -120,13 +131,17 @@ class Interrupt:
     def __await__(self) -> Generator[object, None, int]:
         return self.wait_async().__await__()
 
-    def _end(self) -> None:
+    def _end(self, why: Callable[[], PymmioError] | None = None) -> None:
         """Wake all who wait with Closed, and refuse all use; the eventfd stays for the backend.
 
-        Only for the vector set, which calls ``_leave`` when the backend has stopped signalling.
+        ``why`` makes what is raised instead of Closed.  Only for the vector set, which calls
+        ``_leave`` when the backend has stopped signalling; a second call does nothing.
         """
         with self._lock:
+            if self._is_closed:
+                return
             self._is_closed = True
+            self._why = why
             self._waiters += 1
             self._event.signal()  # stays readable: who polls it or a duplicate wakes
 
@@ -147,6 +162,10 @@ class Interrupt:
             if self._is_closed and not self._waiters:
                 self._event.close()
 
+    def _forward(self, events: int) -> None:
+        """Count events that somebody else took from the backend."""
+        self._put_back(events)
+
     def _put_back(self, events: int) -> None:
         with self._lock:
             if not self.closed:
@@ -162,15 +181,18 @@ class Interrupt:
             raise ForkedObject(
                 f"{self.name} belongs to the parent process", hint="Open the device in the child"
             )
+        if self._is_closed and self._why is not None:
+            raise self._why()
         if self._is_closed:
             raise Closed(f"{self.name} is switched off", hint="Take it from device.irqs again")
 
-    def _timeout(self, timeout_s: float | None) -> DeviceTimeout:
-        return DeviceTimeout(
+    def _timeout(self, timeout_s: float | None) -> PymmioError:
+        error = DeviceTimeout(
             f"{self.name}: no interrupt came within {timeout_s} s",
             hint="Check that the device may raise it and, for MSI and MSI-X, that bus mastering"
             " is on",
         )
+        return error if self._explain is None else self._explain(error)
 
     def __repr__(self) -> str:
         return f"<Interrupt {self.name}{' closed' if self.closed else ''}>"

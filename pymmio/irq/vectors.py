@@ -4,13 +4,21 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Self
 
 from pymmio import forks
-from pymmio.errors import BadArgument, Closed, ForkedObject, OutOfBounds, Unsupported
+from pymmio.errors import (
+    BadArgument,
+    Closed,
+    ForkedObject,
+    OutOfBounds,
+    PymmioError,
+    Unsupported,
+)
 from pymmio.handle import IrqHandle, IrqKind
+from pymmio.irq.eventfd import EventFd
 from pymmio.irq.interrupt import Interrupt
 
 __all__ = ["Interrupts", "VectorSet"]
@@ -32,6 +40,7 @@ class VectorSet:
         self._irqs = irqs
         self._enabled: list[Interrupt] = []
         self._count: int | None = None
+        self._tap: EventFd | None = None
 
     def __len__(self) -> int:
         """Return how many vectors the device has; 0 if it has none of this kind."""
@@ -89,16 +98,43 @@ class VectorSet:
             self._shut()
 
     def _shut(self) -> None:
-        if not self._enabled:
+        if not self._enabled and self._tap is None:
             return
         enabled, self._enabled = self._enabled, []
         for interrupt in enabled:
             interrupt._end()
         # When this fails the backend may still signal: the eventfds stay open, so that it does
         # not write to somebody else's file.
-        self._irqs._handle.disable(self.kind)
+        if self._tap is None or self._irqs._is_closed:
+            self._tap = None
+            self._irqs._handle.disable(self.kind)
         for interrupt in enabled:
             interrupt._leave()
+
+    def _attach_tap(self, tap: EventFd) -> None:
+        """Have the backend signal ``tap`` from now on; whoever reads it calls ``_forward``."""
+        with self._irqs._lock:
+            self._irqs._require_open()
+            self._require_vectors()
+            self._irqs._handle.enable(self.kind, [tap.fileno()])
+            self._tap = tap
+
+    def _detach_tap(self) -> None:
+        """Have the backend signal the vectors that are on again, or nothing."""
+        with self._irqs._lock:
+            if self._tap is None:
+                return
+            self._tap = None
+            if self._enabled and not self._irqs.closed:
+                self._irqs._handle.enable(self.kind, [v.fileno() for v in self._enabled])
+            else:
+                self._irqs._handle.disable(self.kind)
+
+    def _forward(self, events: int) -> None:
+        """Count events that were taken from the tap for whoever waits for the vector."""
+        with self._irqs._lock:
+            for interrupt in self._enabled:
+                interrupt._forward(events)
 
     def _after_fork(self) -> None:
         for interrupt in self._enabled:
@@ -109,8 +145,11 @@ class VectorSet:
         try:
             while len(self._enabled) < count:
                 name = f"{self._irqs.name} {self.kind}[{len(self._enabled)}]"
-                self._enabled.append(Interrupt(name, unmask=unmask))
-            self._irqs._handle.enable(self.kind, [vector.fileno() for vector in self._enabled])
+                explain = self._irqs._explain
+                self._enabled.append(Interrupt(name, unmask=unmask, explain=explain))
+            if self._tap is None:
+                fds = [vector.fileno() for vector in self._enabled]
+                self._irqs._handle.enable(self.kind, fds)
         except BaseException as error:
             try:
                 self._shut()
@@ -139,14 +178,23 @@ class VectorSet:
 class Interrupts:
     """The interrupts of one device: ``irqs.msix[0].wait(timeout_s=1.0)``.
 
-    ``name`` is the device's, for messages.  Only one of ``msix``, ``msi`` and ``intx`` can be
+    ``name`` is the device's, for messages; ``explain`` is asked about each time-out and returns
+    the exception to be raised.  Only one of ``msix``, ``msi`` and ``intx`` can be
     on; ``err`` (the device reports an error) and ``req`` (somebody wants the device back) may
     be on beside it.  Safe for threads.
     """
 
-    def __init__(self, handle: IrqHandle, *, name: str = "device") -> None:
+    def __init__(
+        self,
+        handle: IrqHandle,
+        *,
+        name: str = "device",
+        explain: Callable[[PymmioError], PymmioError] | None = None,
+    ) -> None:
         self.name = name
         self._handle = handle
+        self._explain = explain
+        self._why: Callable[[], PymmioError] | None = None
         self._lock = threading.RLock()
         self._is_closed = False
         self._is_forked = False
@@ -178,6 +226,10 @@ class Interrupts:
         """The event that somebody wants the device back: close it soon."""
         return self._sets[IrqKind.REQ]
 
+    def of_kind(self, kind: IrqKind) -> VectorSet:
+        """Return the vectors of a kind."""
+        return self._sets[kind]
+
     @property
     def closed(self) -> bool:
         """Whether the interrupts were closed, or belong to the parent process."""
@@ -195,6 +247,8 @@ class Interrupts:
                 f"the interrupts of {self.name} belong to the parent process",
                 hint="Open the device in the child",
             )
+        if self._why is not None:
+            raise self._why()
         if self._is_closed:
             raise Closed(f"the interrupts of {self.name} are closed", hint="Open the device again")
 
@@ -208,6 +262,19 @@ class Interrupts:
                     f"{self.name} has {other} switched on, which excludes {kind}",
                     hint=f"Call irqs.{other}.disable() before",
                 )
+
+    def refuse(self, why: Callable[[], PymmioError]) -> None:
+        """Wake who waits, and refuse all use from now on: they raise ``why()``.
+
+        The backend goes on signalling until :meth:`close`.
+        """
+        with self._lock:
+            if self.closed or self._why is not None:
+                return
+            self._why = why
+            for vectors in self._sets.values():
+                for interrupt in vectors._enabled:
+                    interrupt._end(why)
 
     def close(self) -> None:
         """Wake who waits with Closed, switch all kinds off, close the eventfds.
