@@ -21,6 +21,7 @@ __all__ = [
     "DeviceNotFound",
     "DeviceTimeout",
     "DmaError",
+    "EventsLost",
     "ForkedObject",
     "IommuFault",
     "IovaExhausted",
@@ -110,6 +111,10 @@ class DeviceTimeout(PymmioError, TimeoutError):
 
 class DeviceGone(PymmioError, OSError):
     """The device does not answer any more (all-ones, unplugged, server died)."""
+
+
+class EventsLost(PymmioError, OSError):
+    """Events came faster than they were taken and some are lost: look at the state anew."""
 
 
 class ProtocolError(PymmioError):

@@ -188,6 +188,13 @@ class DeviceHandle(Protocol):
         """Reset the function.  Raises Unsupported, with the reason, where there is no way."""
         ...
 
+    def is_gone(self) -> bool:
+        """Ask whether the device has left the machine, after something failed.
+
+        May read configuration space; changes nothing.
+        """
+        ...
+
     def close(self) -> None:
         """Give the device back.  Called once, after regions, interrupts and DMA are gone."""
         ...

@@ -20,6 +20,7 @@ INTX_STATUS = 1 << 3  # PCI Local Bus 3.0, 6.2.3
 CAP_LIST = 1 << 4
 COMMAND_WRITABLE = 0x0547  # I/O, memory, master, parity, SERR, INTx disable
 MEMORY, MASTER, INTX_DISABLE = 1 << 1, 1 << 2, 1 << 10
+POWER_STATE = 0x0003  # PMCSR, PCI Power Management 1.2, 3.2.4; 0 is D0
 MSI_ENABLE = 1 << 0  # Message Control, PCI Local Bus 3.0, 6.8.1.3
 MSIX_ENABLE = 1 << 15  # Message Control, 6.8.2.3
 MSIX_ENTRY = 16
@@ -71,6 +72,11 @@ class ConfigModel:
     def is_memory_on(self) -> bool:
         """Whether BARs answer."""
         return bool(self.command & MEMORY)
+
+    @property
+    def is_awake(self) -> bool:
+        """Whether the function is in D0; in any other power state BARs do not answer."""
+        return not self.read(self._pmcsr, 2) & POWER_STATE
 
     @property
     def is_master_on(self) -> bool:
@@ -146,7 +152,8 @@ class ConfigModel:
 
         power = add(0x01, 8)  # PCI Power Management 1.2, 3.2
         self._put("<H", power + 2, 0x0003)  # version 3
-        self._let_write("<H", power + 4, 0x0003)  # power state
+        self._pmcsr = power + 4
+        self._let_write("<H", power + 4, POWER_STATE)
         self._put("<H", power + 4, 0x0008)  # no soft reset
         if model.msi_vectors:
             self.msi_offset = msi = add(0x05, 14)

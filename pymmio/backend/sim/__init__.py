@@ -6,5 +6,6 @@ options go to it.  Needs nothing but the package.
 
 from pymmio.backend.sim.device import SimHandle
 from pymmio.backend.sim.open import open
+from pymmio.backend.sim.slot import Reads, SimSlot
 
-__all__ = ["SimHandle", "open"]
+__all__ = ["Reads", "SimHandle", "SimSlot", "open"]

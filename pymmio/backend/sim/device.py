@@ -13,7 +13,8 @@ from pymmio.backend.model_config import SIZE as CONFIG_SIZE
 from pymmio.backend.model_config import ConfigModel, msix_table_size
 from pymmio.backend.sim.iommu import SimIommu
 from pymmio.backend.sim.irq import SimIrq
-from pymmio.errors import AccessFault, DeviceNotFound, IommuFault
+from pymmio.backend.sim.slot import SimSlot
+from pymmio.errors import AccessFault, DeviceGone, DeviceNotFound, IommuFault
 from pymmio.handle import CONFIG_REGION, IrqKind, MappedArea, RegionInfo
 
 __all__ = ["SimHandle"]
@@ -23,7 +24,7 @@ class SimHandle:
     """A :class:`~pymmio.handle.DeviceHandle` and the model's :class:`ModelHost`.
 
     Calls of the model are serialised by one lock and run in the thread that makes the
-    access.  ``model`` is there for tests.
+    access.  ``model`` is there for tests, and ``slot`` for what happens to devices.
     """
 
     def __init__(self, model: DeviceModel, name: str, iommu: SimIommu | None = None) -> None:
@@ -48,6 +49,8 @@ class SimHandle:
                     undo.callback(os.close, fd)
                     os.ftruncate(fd, bar.size)
                     self._memory[bar.index] = (fd, mmap.mmap(fd, bar.size))
+            memory = {i: (fd, self._bars[i].size) for i, (fd, _) in self._memory.items()}
+            self.slot = SimSlot(name, memory, self.irq.report)
             self._regions = {b.index: _BarRegion(self, b) for b in model.bars if not b.ram}
             model.attach(self)
             undo.pop_all()
@@ -63,7 +66,7 @@ class SimHandle:
         """Return the region with this index."""
         if index == CONFIG_REGION:
             info = RegionInfo(CONFIG_REGION, "config", CONFIG_SIZE)
-            return SimRegion(info, self.lock, self.config.read, self.config.write)
+            return SimRegion(info, self.lock, self._config_read, self._config_write)
         if index not in self._bars:
             raise DeviceNotFound(f"{self.name} has no region {index}")
         bar = self._bars[index]
@@ -71,15 +74,32 @@ class SimHandle:
             return SimRamRegion(self._info(bar), self._memory[index][0])
         return self._regions[index].region
 
+    def _config_read(self, offset: int, width: int) -> int:
+        if self.slot.is_empty:
+            return (1 << 8 * width) - 1
+        return self.config.read(offset, width)
+
+    def _config_write(self, offset: int, width: int, value: int) -> None:
+        if not self.slot.is_empty:
+            self.config.write(offset, width, value)
+
     def reset(self) -> None:
-        """Reset the function: model, configuration space, interrupts."""
+        """Reset the function: model, configuration space, interrupts.  Raises DeviceGone."""
+        self.slot.pass_gate("reset")
+        if self.slot.is_empty:
+            raise DeviceGone(f"{self.name}: reset: the device is gone")
         with self.lock:
             self.config.reset()
             self.irq.reset()
             self.model.reset()
 
+    def is_gone(self) -> bool:
+        """Ask whether the device was unplugged."""
+        return self.slot.is_empty
+
     def close(self) -> None:
         """Close the model and free its memory; its IOMMU with the last device behind it."""
+        self.slot.pass_gate("close")
         with self.lock:
             if self._is_closed:
                 return
@@ -108,6 +128,8 @@ class SimHandle:
         self.dma.write(iova, data, self.name)
 
     def _check_master(self, iova: int) -> None:
+        if self.slot.is_empty:
+            raise IommuFault(f"{self.name}: the device was unplugged while it accessed {iova:#x}")
         if not self.config.is_master_on:
             raise IommuFault(
                 f"{self.name}: the device accessed IOVA {iova:#x} while bus mastering is off",
@@ -116,7 +138,8 @@ class SimHandle:
 
     def raise_irq(self, kind: IrqKind, vector: int = 0) -> None:
         """Signal an interrupt for the model."""
-        self.irq.raise_irq(kind, vector)
+        if not self.slot.is_empty:
+            self.irq.raise_irq(kind, vector)
 
     def lower_intx(self) -> None:
         """Deassert INTx for the model."""
@@ -169,10 +192,25 @@ class SimRamRegion(SimRegion):
         self._fd = fd
 
     def _pread(self, offset: int, width: int) -> int:
-        return int.from_bytes(os.pread(self._fd, width, offset), "little")
+        data = os.pread(self._fd, width, offset)
+        if len(data) != width:
+            raise self._cut_off(offset, width)
+        return int.from_bytes(data, "little")
 
     def _pwrite(self, offset: int, width: int, value: int) -> None:
+        if offset + width > os.fstat(self._fd).st_size:
+            raise self._cut_off(offset, width, value)
         os.pwrite(self._fd, value.to_bytes(width, "little"), offset)
+
+    def _cut_off(self, offset: int, width: int, value: int | None = None) -> AccessFault:
+        return AccessFault(
+            f"{self.info.name}: nothing answers at {offset:#x}",
+            region=self.info.name,
+            offset=offset,
+            width=width,
+            is_write=value is not None,
+            value=value,
+        )
 
     def mmap_source(self) -> tuple[int, int]:  # type: ignore[override]
         """Return the memfd."""
@@ -198,21 +236,22 @@ class _BarRegion:
         self.region = SimRegion(handle._info(bar), handle.lock, self._read, self._write)
 
     def _require_decoding(self, offset: int, width: int, is_write: bool) -> None:
-        if not self._handle.config.is_memory_on:
+        if not (self._handle.config.is_memory_on and self._handle.config.is_awake):
             raise AccessFault(
-                f"{self._handle.name}: BAR{self._bar.index} does not answer at {offset:#x}: "
-                "memory access is switched off",
+                f"{self._handle.name}: BAR{self._bar.index} does not answer at {offset:#x}",
                 region=f"BAR{self._bar.index}",
                 offset=offset,
                 width=width,
                 is_write=is_write,
-                hint="Set COMMAND.MEM in configuration space",
+                hint="Set COMMAND.MEM in configuration space; wake the function to D0",
             )
 
     def _is_table(self, offset: int, width: int) -> bool:
         return self._table_at <= offset and offset + width <= self._table_at + len(self._table)
 
     def _read(self, offset: int, width: int) -> int:
+        if self._handle.slot.is_empty:
+            return self._handle.slot.read(f"BAR{self._bar.index}", offset, width)
         self._require_decoding(offset, width, is_write=False)
         if self._is_table(offset, width):
             at = offset - self._table_at
@@ -220,6 +259,9 @@ class _BarRegion:
         return self._handle.model.bar_read(self._bar.index, offset, width)
 
     def _write(self, offset: int, width: int, value: int) -> None:
+        if self._handle.slot.is_empty:
+            self._handle.slot.write(f"BAR{self._bar.index}", offset, width, value)
+            return
         self._require_decoding(offset, width, is_write=True)
         if self._is_table(offset, width):
             at = offset - self._table_at

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from collections.abc import Sequence
 
 from pymmio.backend.model import DeviceModel
@@ -27,7 +28,10 @@ class SimIrq:
             IrqKind.INTX: int(model.has_intx),
             IrqKind.MSI: model.msi_vectors,
             IrqKind.MSIX: model.msix_vectors,
+            IrqKind.ERR: int(model.is_pcie),
+            IrqKind.REQ: 1,
         }
+        self._lock = threading.RLock()  # nobody writes to an eventfd that was taken away
         self._eventfds: dict[IrqKind, tuple[int, ...]] = {}
         self._is_asserted = False
         self._is_masked = False
@@ -40,7 +44,8 @@ class SimIrq:
         """Deliver to these eventfds."""
         if len(eventfds) > self.count(kind):
             raise Unsupported(f"{len(eventfds)} {kind} vectors of {self.count(kind)}")
-        self._eventfds[kind] = tuple(eventfds)
+        with self._lock:
+            self._eventfds[kind] = tuple(eventfds)
         self._show(kind, on=True)
         if kind is IrqKind.INTX:
             self._is_masked = False
@@ -48,7 +53,8 @@ class SimIrq:
 
     def disable(self, kind: IrqKind) -> None:
         """Deliver nothing of this kind any more."""
-        self._eventfds.pop(kind, None)
+        with self._lock:
+            self._eventfds.pop(kind, None)
         self._show(kind, on=False)
 
     def unmask_intx(self) -> None:
@@ -73,6 +79,10 @@ class SimIrq:
         elif self._config.is_master_on:
             self._signal(kind, vector)
 
+    def report(self, kind: IrqKind) -> None:
+        """Signal an event that is not an interrupt of the device (ERR, REQ)."""
+        self._signal(kind, 0)
+
     def lower_intx(self) -> None:
         """Deassert the pin."""
         self._is_asserted = False
@@ -90,9 +100,10 @@ class SimIrq:
             self._is_masked = self._signal(IrqKind.INTX, 0)
 
     def _signal(self, kind: IrqKind, vector: int) -> bool:
-        eventfds = self._eventfds.get(kind, ())
-        if not 0 <= vector < len(eventfds):
-            return False
-        with contextlib.suppress(BlockingIOError):  # the counter is full: signalled anyway
-            os.eventfd_write(eventfds[vector], 1)
-        return True
+        with self._lock:
+            eventfds = self._eventfds.get(kind, ())
+            if not 0 <= vector < len(eventfds):
+                return False
+            with contextlib.suppress(BlockingIOError):  # the counter is full: signalled anyway
+                os.eventfd_write(eventfds[vector], 1)
+            return True

@@ -93,7 +93,7 @@ class VfioDevice:
             device=self._connection.device,
             record=record,
             qword_is_one_access=self._qwords,
-            is_gone=self._is_gone,
+            is_gone=self.is_gone,
             ports_are_on=self._ports_are_on,
             msix_table=table,
         )
@@ -118,6 +118,25 @@ class VfioDevice:
             if error.errno in (errno.ENODEV, errno.ENXIO):
                 raise DeviceGone(f"{self.name}: reset: the device is gone") from error
             raise self._no_reset(reason(error)) from error
+
+    def is_gone(self) -> bool:
+        """Ask whether the device has left the machine, after something failed."""
+        if not self._kernel.exists(directory(self._function.address)):
+            return True
+        config = self._regions[CONFIG_REGION].file_offset
+        fd = self._connection.device.fd
+        # VFIO answers identity from memory, so look at what it passes on: STATUS has bits
+        # that are always 0 (PCI Local Bus 3.0 §6.2.3), INTERRUPT_PIN is 0 to 4 (§6.2.4).
+        for offset, width in ((Offset.STATUS, 2), (Offset.INTERRUPT_LINE, 4)):
+            try:
+                data = self._kernel.pread(fd, width, config + offset)
+            except OSError as error:
+                if error.errno in (errno.ENODEV, errno.ENXIO):
+                    return True
+                continue
+            if data == b"\xff" * width:
+                return True
+        return False
 
     def close(self) -> None:
         """Give the device back; once, later calls do nothing.
@@ -162,22 +181,3 @@ class VfioDevice:
 
     def _ports_are_on(self) -> bool:
         return bool(self.open_region(CONFIG_REGION).read(Offset.COMMAND, 2) & Command.IO)
-
-    def _is_gone(self) -> bool:
-        """Ask whether the device still exists, after an access failed."""
-        if not self._kernel.exists(directory(self._function.address)):
-            return True
-        config = self._regions[CONFIG_REGION].file_offset
-        fd = self._connection.device.fd
-        # VFIO answers identity from memory, so look at what it passes on: STATUS has bits
-        # that are always 0 (PCI Local Bus 3.0 §6.2.3), INTERRUPT_PIN is 0 to 4 (§6.2.4).
-        for offset, width in ((Offset.STATUS, 2), (Offset.INTERRUPT_LINE, 4)):
-            try:
-                data = self._kernel.pread(fd, width, config + offset)
-            except OSError as error:
-                if error.errno in (errno.ENODEV, errno.ENXIO):
-                    return True
-                continue
-            if data == b"\xff" * width:
-                return True
-        return False
