@@ -12,16 +12,18 @@ from typing import Self
 from pymmio import forks
 from pymmio.arch import current
 from pymmio.backend import open_handle
+from pymmio.bounded import BoundedCall
 from pymmio.dma import DmaSpace
 from pymmio.errors import (
     Closed,
     DeviceNotFound,
+    DeviceTimeout,
     ForkedObject,
     PymmioError,
     Unsupported,
 )
-from pymmio.handle import CONFIG_REGION, Access, DeviceHandle, MappedArea, RegionInfo
-from pymmio.irq import Interrupts
+from pymmio.handle import CONFIG_REGION, Access, DeviceHandle, IrqKind, MappedArea, RegionInfo
+from pymmio.irq import EventWatcher, Interrupts, Subscription
 from pymmio.mmio import (
     PCI,
     AccessRule,
@@ -33,11 +35,18 @@ from pymmio.mmio import (
     TracedRegion,
 )
 from pymmio.pci import BarKind, Command, ConfigSpace
+from pymmio.pci.diagnosis import Diagnosis, gone
 from pymmio.policy import authorise
+from pymmio.removal import Release
+from pymmio.teardown import Step, TearDown
 from pymmio.trace import Sink
 from pymmio.uri import DeviceUri
 
 __all__ = ["Device", "open_device"]
+
+CLOSE_TIMEOUT_S = 30.0
+"""How long closing may take in the kernel, which may reset the device then, in seconds."""
+RESET_TIMEOUT_S = 30.0
 
 CONFIG_RULE = AccessRule(widths=frozenset({1, 2, 4}), device_widths=frozenset({1, 2, 4}))
 
@@ -114,6 +123,13 @@ class Device:
         self._opened: dict[int, Region] = {}
         self._by_rule: dict[tuple[int, AccessRule], Region] = {}
         self._enabled_master = False
+        self._diagnosis: Diagnosis | None = None  # not before configuration space is there
+        self._mappings: list[Mapping] = []
+        self._called: list[HandleRegion] = []
+        self._why: Callable[[], PymmioError] | None = None
+        self._reset: BoundedCall[None] | None = None
+        self._releases: list[Release] = []
+        self._tear_down: TearDown | None = None
         with ExitStack() as undo:
             config_region = self._open_region(CONFIG_REGION, CONFIG_RULE)
             undo.callback(config_region.close)
@@ -123,7 +139,8 @@ class Device:
                 self._decoding |= Command.IO
             before = self.config.update_command(on=self._decoding)
             undo.callback(self.config.update_command, off=self._decoding & ~before)
-            self.irqs = Interrupts(handle.irq, name=self.name)
+            self._diagnosis = Diagnosis(self.name, self.config, handle.is_gone)
+            self.irqs = Interrupts(handle.irq, name=self.name, explain=self._diagnosis)
             undo.callback(self.irqs.close)
             if shared_dma is None:
                 self.dma = DmaSpace(handle.dma, name=self.name)
@@ -131,6 +148,7 @@ class Device:
                 shared_dma.join()
                 self.dma = shared_dma
             undo.pop_all()
+        self._events = EventWatcher(self.irqs, first=self._look_after_event)
         forks.track(self)
 
     # --- regions -----------------------------------------------------------------------
@@ -182,17 +200,20 @@ class Device:
         handle = self.handle.open_region(info.index)
         name = f"{self.name} {info.name}"
         calls = Access.PREAD if handle.pread_source() is not None else Access.MESSAGE
-        rest = HandleRegion(handle, access=calls, name=name, rule=rule)
+        rest = HandleRegion(handle, access=calls, name=name, rule=rule, explain=self._diagnosis)
         way = self._access if info.index != CONFIG_REGION else Access.AUTO
         source = handle.mmap_source() if info.mappable and current().has_accessors else None
         is_whole = info.mappable == (MappedArea(0, info.size),)
         if way is Access.MAPPED and (source is None or not is_whole):
             raise self._refused(info, way, calls)
         if way in (Access.AUTO, Access.MAPPED) and source is not None:
-            return self._map(info, name, source, rest)
-        if way not in (Access.AUTO, calls):
+            region = self._map(info, name, source, rest)
+        elif way in (Access.AUTO, calls):
+            region = rest
+        else:
             raise self._refused(info, way, calls)
-        return rest
+        self._called.append(rest)
+        return region
 
     def _map(
         self, info: RegionInfo, name: str, source: tuple[int, int], rest: HandleRegion
@@ -205,8 +226,10 @@ class Device:
                     fd, start + part.offset, part.size, name, writable=info.writable
                 )
                 undo.callback(mapping.close)
+                mapping.explain = self._diagnosis
                 areas.append((part.offset, MappedRegion(mapping, rule=rest.rule)))
             undo.pop_all()
+        self._mappings += [area.mapping for _, area in areas]
         if info.mappable == (MappedArea(0, info.size),):
             return areas[0][1]
         return SparseRegion(rest, areas)
@@ -234,16 +257,40 @@ class Device:
         self._require_open()
         self.config.update_command(off=Command.BUS_MASTER)
 
-    def reset(self) -> None:
+    def reset(self, timeout_s: float = RESET_TIMEOUT_S) -> None:
         """Reset the function, then switch decoding on again.
 
-        Registers lose their state and bus mastering is off.  Raises Unsupported, with the
-        reason, where the device offers no reset.
+        Registers lose their state and bus mastering is off.  Accesses of other threads wait
+        until it is over.  Raises Unsupported, with the reason, where the device offers no
+        reset, and DeviceTimeout if it has not come back after ``timeout_s``: then it goes on
+        in the kernel, all use of the device raises DeviceTimeout, and close is what is left.
         """
-        with self._lock:
+        with self._lock, ExitStack() as undo:
             self._require_open()
-            self.handle.reset()
+            for mapping in self._mappings:
+                mapping.pause()
+                undo.callback(mapping.resume)
+            self._reset = BoundedCall(self.handle.reset, name=f"pymmio reset of {self.name}")
+            if not self._reset.wait(timeout_s):
+                late = f"{self.name}: a reset has not come back from the kernel"
+                self._refuse(lambda: DeviceTimeout(late, hint="Close the device; open it anew"))
+                raise DeviceTimeout(
+                    f"{self.name}: the reset did not come back within {timeout_s:g} s",
+                    hint="It goes on in the kernel. Close the device and open it anew; does the "
+                    "slot or the link have power?",
+                )
+            self._reset.result()
             self.config.update_command(on=self._decoding)
+
+    def _refuse(self, why: Callable[[], PymmioError]) -> None:
+        """Turn everybody away for good: what is waited for ends, and raises ``why()``."""
+        self._why = self._why or why
+        for mapping in self._mappings:
+            mapping.refuse(why)
+        for region in self._called:
+            if region.handle.info.index != CONFIG_REGION:
+                region.refuse(why)
+        self.irqs.refuse(why)
 
     @property
     def closed(self) -> bool:
@@ -255,36 +302,111 @@ class Device:
             raise ForkedObject(
                 f"{self.name} belongs to the parent process", hint="Open the device after fork"
             )
+        if self._why is not None:
+            raise self._why()
         if self._state != "open":
             raise Closed(f"{self.name} is closed", hint="Open the device again")
 
-    def close(self) -> None:
+    # --- what happens to it from outside -------------------------------------------------
+
+    def check_present(self) -> None:
+        """Raise DeviceGone if the device has left the machine; reads configuration space.
+
+        For a driver that reads what it cannot believe, such as all ones.
+        """
+        self._require_open()
+        if self.handle.is_gone():
+            raise gone(self.name, "it does not answer any more")
+
+    def on_request(self, callback: Callable[[], object]) -> Subscription:
+        """Call ``callback`` whenever somebody wants the device back: close it soon.
+
+        Who removes or unbinds it waits until then.  The event comes at once and again every
+        some seconds.  Callbacks run in a thread of the device; what they raise is reported by
+        threading.excepthook.  A device that has left the machine already is turned off
+        before: whoever waits for it gets DeviceGone.  Raises Unsupported where there is no
+        such event.
+        """
+        self._require_open()
+        return self._events.subscribe(IrqKind.REQ, callback)
+
+    def on_error(self, callback: Callable[[], object]) -> Subscription:
+        """Call ``callback`` whenever the device reports an uncorrectable error.
+
+        As :meth:`on_request`.  PCI Express functions only; Unsupported elsewhere.
+        """
+        self._require_open()
+        return self._events.subscribe(IrqKind.ERR, callback)
+
+    def release_on_request(
+        self, timeout_s: float, callback: Callable[[], object] | None = None
+    ) -> Release:
+        """Close the device, within ``timeout_s``, as soon as somebody wants it back.
+
+        ``callback`` is called first and may take half of that time: stop the device there.
+        Then the device is closed; who still polls or waits gets Closed (DeviceGone where it
+        has left already).  A memoryview of a region that nobody releases keeps the device
+        held: what is in the way is raised by ``wait`` of what this returns, and reported by
+        threading.excepthook.  Raises Unsupported where there is no such event.
+        """
+        release = Release(self, timeout_s, callback)
+        self.on_request(release)
+        self._releases.append(release)
+        return release
+
+    def _look_after_event(self, kind: IrqKind) -> None:
+        """Before callbacks run: a device that is gone already is refused to all."""
+        if self.handle.is_gone():
+            self._refuse(lambda: gone(self.name, "it was removed while it was in use"))
+
+    # --- the end -------------------------------------------------------------------------
+
+    def close(self, timeout_s: float = CLOSE_TIMEOUT_S) -> None:
         """Give everything back, all of it even where a step fails; closing twice is fine.
 
-        Raises the first failure at the end, with the others as its notes.
+        Raises the first failure at the end, with the others as its notes.  After BufferBusy
+        (somebody has a memoryview of a region) close again.  Raises DeviceTimeout if the
+        kernel holds it for longer than ``timeout_s``; the rest is then done in the background.
+        That a device is gone is no failure here.
         """
         with self._lock:
-            if self._state != "open":
+            if self._state == "open":
+                self._state = "closed"
+                is_first = True
+            elif self._state == "closed" and self._tear_down is not None:
+                is_first = False
+            else:
                 return
-            self._state = "closed"
-        steps: list[Callable[[], object]] = [
+        if is_first:
+            self._events.close()
+            self._tear_down = TearDown(self.name, self._closing_steps())
+        assert self._tear_down is not None
+        self._tear_down.run(timeout_s)
+        for release in self._releases:
+            release.closed()
+
+    def _closing_steps(self) -> list[Step]:
+        master = Step(
+            "switching bus mastering off",
             lambda: self.config.update_command(off=Command.BUS_MASTER),
-            self.irqs.close,
-            self.dma.leave,
-            *(region.close for region in reversed(self._opened.values())),
-            self.handle.close,
+        )
+        turn_away = Step("turning users away", self._turn_away)
+        irqs = Step("switching interrupts off", self.irqs.close)
+        dma = Step("taking its DMA memory away", self.dma.leave)
+        regions = [
+            Step(f"unmapping {region.name}", region.close)
+            for region in reversed(self._opened.values())
         ]
-        first: BaseException | None = None
-        for step in steps:
-            try:
-                step()
-            except (PymmioError, OSError, BufferError) as error:
-                if first is None:
-                    first = error
-                else:
-                    first.add_note(f"then, while closing {self.name}: {error}")
-        if first is not None:
-            raise first
+        handle = Step("giving it back to the kernel", self.handle.close)
+        if self._reset is not None and not self._reset.is_over:
+            # The kernel blocks whoever touches COMMAND or interrupts until the reset is over
+            # (vfio_pci_core's memory_lock); what cannot block comes first.
+            return [turn_away, *regions, dma, irqs, handle]
+        return [master, turn_away, irqs, dma, *regions, handle]
+
+    def _turn_away(self) -> None:
+        for mapping in self._mappings:
+            mapping.refuse(self._why)
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
