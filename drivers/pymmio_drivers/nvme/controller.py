@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -15,13 +15,14 @@ from pymmio.errors import PymmioError, Unsupported
 from pymmio.handle import Access
 from pymmio.pci import PciMatch
 from pymmio.uri import DeviceUri
+from pymmio_drivers.nvme import command
 from pymmio_drivers.nvme.admin import Admin
 from pymmio_drivers.nvme.buffers import Scratch
 from pymmio_drivers.nvme.errors import ControllerClosed
 from pymmio_drivers.nvme.events import AsyncEvent, Events
 from pymmio_drivers.nvme.lifecycle import Lifecycle
 from pymmio_drivers.nvme.machine import Halt, Machine, Settings
-from pymmio_drivers.nvme.namespace import Namespace
+from pymmio_drivers.nvme.namespaces import Namespaces
 from pymmio_drivers.nvme.queue import QueuePair
 from pymmio_drivers.nvme.reaper import InterruptMode, Reapers, choose_vectors, vector_of
 from pymmio_drivers.nvme.recovery import Recovery, State
@@ -29,36 +30,13 @@ from pymmio_drivers.nvme.registers import Registers
 from pymmio_drivers.nvme.request import Command, Request
 from pymmio_drivers.nvme.structures import IdentifyController
 
-__all__ = ["MATCH", "Controller", "Namespaces"]
+__all__ = ["MATCH", "Controller"]
 
 MATCH = (PciMatch(class_code=0x010802),)
 """Mass storage, non-volatile memory, NVM Express I/O controller (NVMe over PCIe 1.0 §3.8.1)."""
 
 _DELETE_S = 5.0
 _DRAIN_S = 1.0
-
-
-class Namespaces(Mapping[int, Namespace]):
-    """The active namespaces by id; each is identified when it is first used."""
-
-    def __init__(self, controller: Controller, nsids: tuple[int, ...]) -> None:
-        self._controller = controller
-        self._nsids = nsids
-        self._known: dict[int, Namespace] = {}
-
-    def __getitem__(self, nsid: int) -> Namespace:
-        if nsid not in self._known:
-            if nsid not in self._nsids:
-                raise KeyError(nsid)
-            identity = self._controller.admin.identify_namespace(nsid)
-            self._known[nsid] = Namespace(self._controller, nsid, identity)
-        return self._known[nsid]
-
-    def __iter__(self) -> Iterator[int]:
-        return iter(self._nsids)
-
-    def __len__(self) -> int:
-        return len(self._nsids)
 
 
 class Controller:
@@ -264,6 +242,18 @@ class Controller:
         """Take all completions that are there; returns how many.  Never needed with interrupts."""
         self._recovery.require_ready()
         return sum(queue.reap() for queue in self._machine.queues)
+
+    def abort(self, request: Request) -> bool:
+        """Ask the controller to end a request; returns whether it says that it will.
+
+        Best effort: the request ends by itself, with CommandAborted or as if nothing was
+        asked.  One Abort command for each of its outstanding commands (NVMe Base 2.0 §5.1).
+        """
+        answers = [
+            self.admin.send(command.abort(request.queue.qid, cid), f"abort of {cid:#x}").result
+            for cid in request.queue.cids_of(request)
+        ]
+        return any(not answer & 1 for answer in answers)
 
     def reset(self) -> None:
         """Reset the controller and start it again; outstanding commands raise CommandAborted.

@@ -9,11 +9,12 @@ from pymmio.dma import DmaBuffer
 from pymmio.errors import BadArgument, Unsupported
 from pymmio_drivers.nvme import command
 from pymmio_drivers.nvme.bench import Measurement, Mode, measure
+from pymmio_drivers.nvme.blocks import Blocks
 from pymmio_drivers.nvme.buffers import check_buffer
 from pymmio_drivers.nvme.command import IoOpcode, Range
-from pymmio_drivers.nvme.errors import BufferSizeMismatch, InvalidNamespace, LbaOutOfRange
+from pymmio_drivers.nvme.errors import BufferReadOnly, InvalidNamespace
 from pymmio_drivers.nvme.request import Command, Request
-from pymmio_drivers.nvme.structures import IdentifyNamespace, LbaFormat, NamespaceId
+from pymmio_drivers.nvme.structures import IdentifyNamespace, NamespaceId
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -28,7 +29,7 @@ _MAX_RANGES = 256
 _BOUNCE_SIZE = 1 << 20
 
 
-class Namespace:
+class Namespace(Blocks):
     """A namespace of a controller: ``ctrl.namespaces[nsid]``.
 
     Blocks are counted in the current LBA format.  Each operation has a blocking form and one
@@ -40,31 +41,14 @@ class Namespace:
 
     def __init__(self, controller: Controller, nsid: int, identity: IdentifyNamespace) -> None:
         """Not for callers: use ``Controller.namespaces``."""
-        self.controller = controller
-        self.nsid = nsid
-        self.identity = identity
         if not identity.nsze:
             raise InvalidNamespace(
                 f"{controller.name} has no active namespace {nsid}",
                 hint=f"Active are {list(controller.namespaces) or 'none'}",
             )
-        self.format = self._format()
-        self.block_size = 1 << self.format.lbads  #: bytes of data in a block
-        self.block_count = int(identity.nsze)
-        self.size = self.block_size * self.block_count  #: bytes
-
-    def _format(self) -> LbaFormat:
-        """Return the LBA format in use; what the device says is checked."""
-        index = self.identity.format_index
-        if index <= max(int(self.identity.nlbaf), 0) and index < 64:
-            found = self.identity.lbaf[index]
-            if 9 <= found.lbads <= 24 and 1 << found.lbads <= self.controller.max_transfer:
-                return found
-        raise Unsupported(
-            f"{self}: LBA format {index} of {self.identity.nlbaf + 1} is no format for data, or"
-            f" its blocks are longer than a transfer ({self.controller.max_transfer} bytes)",
-            hint="Format the namespace with another LBA format, or raise max_transfer_bytes",
-        )
+        super().__init__(f"nsid {nsid}", identity, controller.max_transfer)
+        self.controller = controller
+        self.nsid = nsid
 
     @property
     def ids(self) -> tuple[NamespaceId, ...]:
@@ -116,22 +100,39 @@ class Namespace:
 
     def read_bytes(self, *, lba: int, blocks: int) -> bytes:
         """Read blocks into ordinary memory, through a buffer of its own."""
-        self._check_range("read", lba, blocks)
-        parts: list[bytes] = []
-        step = max(1, _BOUNCE_SIZE // self.block_size)
-        with self.controller.scratch.take(min(step, blocks) * self.block_size) as bounce:
-            for at in range(0, blocks, step):
-                count = min(step, blocks - at)
-                self.read(bounce, lba=lba + at, blocks=count)
-                with memoryview(bounce) as view:
-                    parts.append(bytes(view[: count * self.block_size]))
-        return b"".join(parts)
+        self.check_range("read", lba, blocks)
+        data = bytearray(blocks * self.block_size)
+        self.read_into(data, lba=lba)
+        return bytes(data)
+
+    def read_into(self, target: Buffer, *, lba: int) -> None:
+        """Fill ordinary writable memory, a whole number of blocks, through a buffer of its own.
+
+        Raises BufferReadOnly for bytes and the like.
+        """
+        with memoryview(target) as whole:
+            if whole.readonly:
+                raise BufferReadOnly(
+                    f"read of {self}: {type(target).__name__} is read-only",
+                    hint="Give a bytearray, or use read_bytes()",
+                )
+            with whole.cast("B") as view:
+                blocks = self.whole_blocks("read", len(view))
+                self.check_range("read", lba, blocks)
+                step = max(1, _BOUNCE_SIZE // self.block_size)
+                with self.controller.scratch.take(min(step, blocks) * self.block_size) as bounce:
+                    for at in range(0, blocks, step):
+                        count = min(step, blocks - at)
+                        size, start = count * self.block_size, at * self.block_size
+                        self.read(bounce, lba=lba + at, blocks=count)
+                        with memoryview(bounce) as source:
+                            view[start : start + size] = source[:size]
 
     def write_bytes(self, data: Buffer, *, lba: int, fua: bool = False) -> None:
         """Write ordinary memory, a whole number of blocks, through a buffer of its own."""
         with memoryview(data) as whole, whole.cast("B") as source:
-            blocks = self._whole_blocks("write", len(source))
-            self._check_range("write", lba, blocks)
+            blocks = self.whole_blocks("write", len(source))
+            self.check_range("write", lba, blocks)
             step = max(1, _BOUNCE_SIZE // self.block_size)
             with self.controller.scratch.take(min(step, blocks) * self.block_size) as bounce:
                 for at in range(0, blocks, step):
@@ -158,8 +159,8 @@ class Namespace:
     def write_zeroes_async(self, *, lba: int, blocks: int) -> Request:
         """Start to zero blocks."""
         self._require(int(self.controller.identity.oncs_write_zeroes), "Write Zeroes")
-        self._require_plain("write zeroes")
-        self._check_range("write zeroes", lba, blocks)
+        self.require_plain("write zeroes")
+        self.check_range("write zeroes", lba, blocks)
         entries = [
             self._entry(IoOpcode.WRITE_ZEROES, lba + at, min(_MAX_BLOCKS, blocks - at), 0)
             for at in range(0, blocks, _MAX_BLOCKS)
@@ -182,7 +183,7 @@ class Namespace:
                 f"deallocate: {len(asked)} ranges", hint=f"Give 1 to {_MAX_RANGES} in one call"
             )
         for one in asked:
-            self._check_range("deallocate", one.lba, one.blocks)
+            self.check_range("deallocate", one.lba, one.blocks)
             if one.blocks >= 1 << 32:
                 raise BadArgument(f"deallocate: {one.blocks} blocks", hint="Give less than 2**32")
         data = command.deallocate_ranges(asked)
@@ -227,13 +228,13 @@ class Namespace:
         self, opcode: IoOpcode, verb: str, buffer: object, lba: int, blocks: int | None, flags: int
     ) -> Request:
         what, space = f"{verb} of {self}", self.controller.device.dma
-        self._require_plain(verb)
+        self.require_plain(verb)
         if blocks is None:
             size = buffer.size if isinstance(buffer, DmaBuffer) else 0
             check_buffer(space, what, buffer, size)
-            blocks = self._whole_blocks(verb, size)
+            blocks = self.whole_blocks(verb, size)
         memory = check_buffer(space, what, buffer, blocks * self.block_size)
-        self._check_range(verb, lba, blocks)
+        self.check_range(verb, lba, blocks)
         request = self._request(f"{what}, lba {lba}, {blocks} blocks", memory)
         step = min(_MAX_BLOCKS, self.controller.max_transfer // self.block_size)
         iova = memory.iova
@@ -270,49 +271,12 @@ class Namespace:
         self.controller.send(request, commands)
         return request
 
-    def _whole_blocks(self, verb: str, size: int) -> int:
-        if size == 0 or size % self.block_size:
-            raise BufferSizeMismatch(
-                f"{verb} of {self}: {size} bytes are no whole number of blocks of"
-                f" {self.block_size} bytes",
-                hint="Give whole blocks, or blocks=",
-            )
-        return size // self.block_size
-
-    def _check_range(self, verb: str, lba: int, blocks: int) -> None:
-        if blocks < 1 or lba < 0:
-            raise BadArgument(
-                f"{verb} of {self}: {blocks} blocks from lba {lba}",
-                hint="Blocks and lba start at 1 and 0",
-            )
-        if lba + blocks > self.block_count:
-            raise LbaOutOfRange(
-                f"{verb} of {self}: lba {lba} + {blocks} blocks go beyond the end, which is"
-                f" {self.block_count}",
-                status=0x80,
-                name="LBA Out of Range",
-                hint="Nothing was sent",
-            )
-
     def _require(self, supported: int, what: str) -> None:
         if not supported:
             raise Unsupported(
                 f"{self.controller.name} does not support {what} (Identify Controller, ONCS)",
                 hint="Use read and write instead",
             )
-
-    def _require_plain(self, verb: str) -> None:
-        if self.format.ms:
-            pi = f", protection information type {self.identity.pi_type}" * bool(
-                self.identity.pi_type
-            )
-            raise Unsupported(
-                f"{verb} of {self}: its format has {self.format.ms} bytes of metadata a block{pi}",
-                hint="Format it with an LBA format without metadata",
-            )
-
-    def __str__(self) -> str:
-        return f"nsid {self.nsid}"
 
     def __repr__(self) -> str:
         return (

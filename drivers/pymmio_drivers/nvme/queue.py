@@ -264,13 +264,13 @@ class QueuePair:
         with self.lock:
             self._accepting = accepting
 
-    def fail_all(self, error: BaseException, *, release: bool = True) -> None:
-        """Fail all requests and start anew with empty queues; ``accept`` opens them again.
+    def fail_all(self, error: BaseException, is_safe: bool = True) -> list[Request]:
+        """Fail all requests; returns those that the caller has to ``finish``, without locks.
 
-        Only when the controller is stopped.  Where it could not be stopped ``release=False``
-        keeps the memory of the requests held for ever.
+        Only when the controller is stopped.  The queue is empty then; ``accept`` opens it
+        again.  Not ``is_safe``: the controller may still write, everything stays as it is.
         """
-        finished: list[Request] = []
+        ended: list[Request] = []
         with self.lock:
             self._accepting = False
             commands = [*self._outstanding.values(), *self._backlog]
@@ -279,15 +279,14 @@ class QueuePair:
             for command in commands:
                 self._free_list(command)
                 if command.request.part_failed(error):
-                    finished.append(command.request)
+                    ended.append(command.request)
             if self._exclusive is not None and self._exclusive.part_failed(error):
-                finished.append(self._exclusive)
+                ended.append(self._exclusive)
             self._exclusive = None
-            if self._state == "open" and release:
+            if self._state == "open" and is_safe:
                 self.engine.clear()
                 self.broken = None
-        for request in finished:
-            request.finish(release=release)
+        return ended
 
     def close(self, error: BaseException | None = None) -> None:
         """Wake all who wait, fail what is left, free the memory; closing twice is fine.
@@ -297,7 +296,9 @@ class QueuePair:
         if self._state != "open":
             return
         self.engine.close()
-        self.fail_all(error or Closed(f"queue pair {self.qid} was closed", hint="Open it again"))
+        closed = Closed(f"queue pair {self.qid} was closed", hint="Open it again")
+        for request in self.fail_all(error or closed):
+            request.finish()
         with self.lock:
             self._state = "closed"
         end = time.monotonic() + _LEAVE_S

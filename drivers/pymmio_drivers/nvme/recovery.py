@@ -12,8 +12,9 @@ from __future__ import annotations
 import enum
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from pymmio.errors import ForkedObject, PymmioError
@@ -62,6 +63,7 @@ class Recovery:
         self.restart: Callable[[], None] = lambda: None  #: starts the halted machine
         self._abort_grace_s = abort_grace_s
         self._lock = threading.RLock()
+        self._ended: deque[tuple[Request, bool]] = deque()
         self._insider: int | None = threading.get_ident()  # its commands pass in any state
 
     # --- sending ----------------------------------------------------------------------
@@ -122,7 +124,7 @@ class Recovery:
         )
         if self._is_insider:
             raise timeout
-        with self._lock:
+        with self._settling():
             queue.reap()  # it may be there, and only the interrupt was lost
             if request.done() or time.monotonic() < request.deadline:
                 return
@@ -158,7 +160,7 @@ class Recovery:
         """Reset the controller: it said something wrong, or does not hear."""
         if self._is_insider:
             raise error
-        with self._lock:
+        with self._settling():
             if self.state is State.READY and queue.broken is not None:
                 self._reset(error)
 
@@ -166,7 +168,7 @@ class Recovery:
 
     def reset(self) -> None:
         """Reset the controller by request of the user; also tries to bring back a failed one."""
-        with self._lock:
+        with self._settling():
             if self.state is not State.FAILED:
                 self.require_ready()
             self._reset(CommandAborted(f"{self.name}: a controller reset was asked for"))
@@ -174,7 +176,7 @@ class Recovery:
 
     def give_up(self, error: BaseException) -> None:
         """Halt the controller and fail everything: a thread of the driver has died."""
-        with self._lock, self._as_insider():
+        with self._settling(), self._as_insider():
             if self.state in (State.READY, State.RECOVERING):
                 self._fail(error)
 
@@ -192,6 +194,9 @@ class Recovery:
                 error.__context__ = cause
                 self._fail(error)
                 return
+            except BaseException as error:  # Ctrl-C: nobody knows how far it came
+                self._fail(error)
+                raise
             self.cause = None
             self.state = State.READY
         self.on_ready()
@@ -205,7 +210,7 @@ class Recovery:
         self.state = State.FAILED
 
     def _halt(self, cause: BaseException) -> Halt:
-        """Stop the controller, then fail what was outstanding and give memory back."""
+        """Stop the controller, then fail what was outstanding, with ``cause`` as the cause."""
         halt, problems = self.machine.halt()
         for problem in problems:
             cause.add_note(f"while the controller was halted: {problem}")
@@ -216,8 +221,27 @@ class Recovery:
                 hint="Whether it had an effect is unknown; send it again",
             )
             error.__cause__ = cause
-            queue.fail_all(error, release=halt is not Halt.UNSAFE)
+            is_safe = halt is not Halt.UNSAFE
+            self._ended.extend((one, is_safe) for one in queue.fail_all(error, is_safe))
         return halt
+
+    @contextmanager
+    def _settling(self) -> Iterator[None]:
+        """Take the lock; end requests after it, when the controller is in its new state.
+
+        Who waits for them, and their callbacks, can go on with the controller at once.
+        """
+        try:
+            with self._lock:
+                yield
+        finally:
+            self._end_requests()
+
+    def _end_requests(self) -> None:
+        while self._ended:
+            with suppress(IndexError):  # another thread took the last one
+                request, release = self._ended.popleft()
+                request.finish(release=release)
 
     @contextmanager
     def _as_insider(self) -> Iterator[None]:
@@ -265,7 +289,9 @@ class Recovery:
 
     def halt_and_fail(self, cause: BaseException) -> Halt:
         """Stop the controller for good, at close or when opening fails."""
-        return self._halt(cause)
+        halt = self._halt(cause)
+        self._end_requests()
+        return halt
 
     def after_fork(self) -> None:
         """Refuse all use, in the child."""

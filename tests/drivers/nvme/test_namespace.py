@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from pymmio.errors import BadArgument, BufferBusy, Closed, Unsupported
 from pymmio_drivers.nvme import (
     BufferMisaligned,
+    BufferReadOnly,
     BufferSizeMismatch,
     CompareFailure,
     Controller,
@@ -106,6 +107,14 @@ def test_one_command_with_a_prp_list_of_several_pages(tmp_controller):
     assert ns.read_bytes(lba=0, blocks=len(data) // 512) == data
 
 
+def test_ordinary_memory_is_filled_in_place(ns):
+    data = os.urandom((1 << 20) + 3 * ns.block_size)
+    ns.write_bytes(memoryview(data), lba=2)
+    target = bytearray(len(data))
+    ns.read_into(target, lba=2)
+    assert target == data
+
+
 def test_flag_for_the_media_itself(ctrl, ns):
     with ctrl.alloc(ns.block_size) as buffer:
         ns.write(buffer, lba=0, fua=True)
@@ -182,6 +191,11 @@ class TestRefused:
             with pytest.raises(NotDmaMemory) as caught:
                 ns.read(memory, lba=0)
             assert isinstance(caught.value, TypeError)
+
+    def test_read_only_memory(self, ns):
+        for memory in (bytes(ns.block_size), memoryview(bytearray(ns.block_size)).toreadonly()):
+            with pytest.raises(BufferReadOnly):
+                ns.read_into(memory, lba=0)
 
     def test_buffer_of_another_device(self, ns):
         with Controller.open("sim:nvme?size=16M") as other, other.alloc(4096) as buffer:

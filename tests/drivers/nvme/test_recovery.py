@@ -103,6 +103,17 @@ def test_only_the_late_command_is_aborted(sim):
     assert sim.resets == 0
 
 
+def test_request_can_be_aborted_by_hand(sim):
+    ns = sim.namespaces[1]
+    hold_io(sim)
+    with sim.alloc(4096) as buffer:
+        request = ns.read_async(buffer, lba=0)
+        assert sim.abort(request)
+        assert isinstance(request.exception(20), CommandAborted)
+    assert not sim.abort(request)
+    hooks_of(sim).release()
+
+
 # --- reset ------------------------------------------------------------------------------
 
 
