@@ -5,6 +5,7 @@ from __future__ import annotations
 import compileall
 import json
 import os
+import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -28,6 +29,9 @@ IOMMUS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "virtio": (("virtio-iommu-pci",), ("iommu=nopt",)),
     "none": ((), ("iommu=off",)),
 }
+
+RUN = "@RUN@"
+"""In qemu_arguments: a name that no other run has."""
 
 
 @dataclass(frozen=True)
@@ -172,7 +176,8 @@ def qemu_command(guest: Guest, folder: Path, images: Mapping[str, Path]) -> list
         command += ["-drive", f"if=none,id={name},format=raw,file={_escaped(image)}"]
     for device in guest.devices:
         command += ["-device", device]
-    return [*command, *guest.qemu_arguments]
+    run_name = f"pymmio-{uuid.uuid4().hex}"
+    return [*command, *(argument.replace(RUN, run_name) for argument in guest.qemu_arguments)]
 
 
 def compile_project() -> None:

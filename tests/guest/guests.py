@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from tests.guest.guest import Disk, Guest
+from tests.guest.guest import RUN, Disk, Guest
 
 MIB = 1 << 20
 
@@ -28,9 +28,53 @@ GROUPS = Guest(
     disks=(Disk("nvme0", 16 * MIB),),
 )
 
-# No interrupt remapping: VFIO refuses until unsafe interrupts are allowed.
-VIRTIO_IOMMU = Guest(name="virtio-iommu", iommu="virtio", devices=("edu",))
+# No interrupt remapping: VFIO refuses unless unsafe interrupts are allowed.
+VIRTIO_IOMMU = Guest(
+    name="virtio-iommu",
+    iommu="virtio",
+    devices=DEFAULT.devices,
+    disks=DEFAULT.disks,
+    kernel_arguments=(
+        "vfio_iommu_type1.allow_unsafe_interrupts=1",
+        "iommufd.allow_unsafe_interrupts=1",
+    ),
+)
+
+# Two devices for one address space, and a card with virtual functions.
+SHARED = Guest(
+    name="shared",
+    devices=(
+        "edu",
+        "edu",
+        "nvme-subsys,id=subsystem,nqn=pymmio",
+        "pcie-root-port,id=port0,chassis=1,addr=06.0",
+        "nvme,serial=pymmio-0,drive=nvme0,bus=port0,subsys=subsystem,max_ioqpairs=6,"
+        "msix_qsize=8,sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=4",
+    ),
+    disks=(Disk("nvme0", 16 * MIB),),
+)
+
+# Two slots with native PCI Express hot-plug (not ACPI's), and QEMU's monitor inside the guest:
+# tests.guest.monitor.  QEMU talks to itself over a socket whose other end is a virtio port.
+SLOTS = Guest(
+    name="slots",
+    devices=(
+        "pcie-root-port,id=slot0,chassis=1,slot=1,addr=06.0",
+        "pcie-root-port,id=slot1,chassis=2,slot=2,addr=07.0",
+        "nvme,id=nvme-card,serial=pymmio-0,drive=nvme0,bus=slot0",
+        "pci-testdev,id=test-card,bus=slot1,membar=64K",
+        "virtio-serial-pci",
+        "virtserialport,chardev=monitor,name=monitor",
+    ),
+    disks=(Disk("nvme0", 16 * MIB),),
+    qemu_arguments=(
+        *("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"),
+        *("-chardev", f"socket,id=qmp,abstract=on,path={RUN},server=on,wait=off"),
+        *("-chardev", f"socket,id=monitor,abstract=on,path={RUN}"),
+        *("-mon", "chardev=qmp,mode=control"),
+    ),
+)
 
 NO_IOMMU = Guest(name="no-iommu", iommu="none", devices=("edu",))
 
-GUESTS = {guest.name: guest for guest in (DEFAULT, GROUPS, VIRTIO_IOMMU, NO_IOMMU)}
+GUESTS = {guest.name: guest for guest in (DEFAULT, GROUPS, VIRTIO_IOMMU, SHARED, SLOTS, NO_IOMMU)}
