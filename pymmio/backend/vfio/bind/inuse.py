@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -97,7 +98,7 @@ def _mounted(machine: Machine, layers: tuple[Layer, ...]) -> Iterator[Use]:
         seen = f" (as process {mount.pid} sees it)" if mount.pid else ""
         yield Use(
             f"{mount.layer.chain} ({mount.fs_type}) is mounted at {mount.point}{seen}",
-            "" if mount.point == "/" else f"umount {mount.point}",
+            "" if mount.point == "/" else f"umount {shlex.quote(mount.point)}",
         )
     visible = {mount.layer.node.name for mount in mounts}
     for layer, fs_type in mounted_out_of_sight(machine, layers):
