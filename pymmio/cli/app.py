@@ -76,6 +76,10 @@ def _nobody_reads() -> ExitCode:
         "peek": "pymmio.cli.peek:peek",
         "poke": "pymmio.cli.peek:poke",
         "nvme": "pymmio.cli.nvme:nvme",
+        "bind": "pymmio.cli.bind:bind",
+        "unbind": "pymmio.cli.bind:unbind",
+        "restore": "pymmio.cli.bind:restore",
+        "setup-user": "pymmio.cli.setup_user:setup_user",
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b
