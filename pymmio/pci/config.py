@@ -10,8 +10,9 @@ from typing import TypeVar
 
 from pymmio.errors import DeviceGone, ProtocolError, UnsafeUpdate
 from pymmio.pci.bars import BAR_COUNTS, Bar, decode_bars, read_bar_dwords, size_bars
+from pymmio.pci.capability_list import CapabilityList
 from pymmio.pci.caps import Capability, walk_capabilities
-from pymmio.pci.extended import ExtendedCapability, walk_extended_capabilities
+from pymmio.pci.extcaps import ExtendedCapability, walk_extended_capabilities
 from pymmio.pci.header import (
     CONFIG_SIZES,
     Command,
@@ -24,10 +25,12 @@ from pymmio.pci.header import (
     named,
 )
 from pymmio.pci.match import PciIds
+from pymmio.pci.survey import CapabilitySurvey, survey_capabilities
 
 __all__ = ["ConfigSpace"]
 
 C = TypeVar("C", bound=Capability)
+E = TypeVar("E", bound=ExtendedCapability)
 
 _LAYOUT_MASK = 0x7F  # PCI Local Bus 3.0 §6.2.1, Header Type bits 6:0
 _MULTI_FUNCTION = 0x80  # PCI Local Bus 3.0 §6.2.1, Header Type bit 7
@@ -54,6 +57,11 @@ class ConfigSpace:
 
     def __repr__(self) -> str:
         return f"ConfigSpace(size={self.size})"
+
+    def _repr_html_(self) -> str:
+        from pymmio.pci.config_html import config_html
+
+        return config_html(self)
 
     # --- single accesses -----------------------------------------------------------
 
@@ -230,17 +238,25 @@ class ConfigSpace:
 
     # --- capabilities --------------------------------------------------------------
 
-    def capabilities(self) -> tuple[Capability, ...]:
+    def capabilities(self) -> CapabilityList[Capability]:
         """Walk the list of capabilities; ProtocolError where it is damaged."""
-        return walk_capabilities(self)
+        return CapabilityList(walk_capabilities(self))
 
     def capability(self, family: type[C]) -> C | None:
         """Return the first capability of a family, such as ``MsiX``, or None."""
         return next((cap for cap in self.capabilities() if isinstance(cap, family)), None)
 
-    def extended_capabilities(self) -> tuple[ExtendedCapability, ...]:
+    def extended_capabilities(self) -> CapabilityList[ExtendedCapability]:
         """Walk the list of extended capabilities; none in a space of 256 bytes."""
-        return walk_extended_capabilities(self)
+        return CapabilityList(walk_extended_capabilities(self))
+
+    def extended_capability(self, family: type[E]) -> E | None:
+        """Return the first extended capability of a family, such as ``Aer``, or None."""
+        return next((cap for cap in self.extended_capabilities() if isinstance(cap, family)), None)
+
+    def survey_capabilities(self) -> CapabilitySurvey:
+        """Walk both lists as far as they go; damage is told, not raised."""
+        return survey_capabilities(self)
 
     # --- dump ----------------------------------------------------------------------
 

@@ -10,12 +10,13 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from pymmio.notebook import html_table
 from pymmio.pci.address import PciAddress
 from pymmio.pci.bars import format_size
 from pymmio.pci.ids import PciNames, system_names
 from pymmio.pci.match import PciIds
 
-__all__ = ["PciDeviceInfo", "PciResource", "discover"]
+__all__ = ["PciDeviceInfo", "PciDeviceList", "PciResource", "discover"]
 
 # Resource flags that the kernel prints in sysfs: Linux 6.12 include/linux/ioport.h.
 _IORESOURCE_IO = 0x0000_0100
@@ -104,7 +105,28 @@ class PciDeviceInfo:
         return f"{self.address} {self.name} (driver {self.driver or 'none'})"
 
 
-def discover(*, sysfs: Path | str | None = None) -> list[PciDeviceInfo]:
+class PciDeviceList(list[PciDeviceInfo]):
+    """A list of PCI functions that shows as a table in a notebook."""
+
+    def _repr_html_(self) -> str:
+        columns = ("address", "id", "name", "class", "driver", "IOMMU group", "resources")
+        rows = [
+            (
+                str(info.address),
+                f"{info.vendor_id:04x}:{info.device_id:04x}",
+                info.name,
+                info.class_name,
+                info.driver or "none",
+                "none" if info.iommu_group is None else str(info.iommu_group),
+                ", ".join(map(str, info.resources)) or "none",
+            )
+            for info in self
+        ]
+        title = f"{len(self)} PCI functions" if self else "no PCI functions"
+        return html_table(title, columns, rows, mono=("address", "id"))
+
+
+def discover(*, sysfs: Path | str | None = None) -> PciDeviceList:
     """Return all PCI functions that the kernel shows, sorted by address.
 
     Read-only, needs no rights and no running udev; an empty list where there is no PCI.
@@ -113,13 +135,14 @@ def discover(*, sysfs: Path | str | None = None) -> list[PciDeviceInfo]:
     """
     root = _SYSFS if sysfs is None else Path(sysfs)
     if not (root / _DEVICES).is_dir():
-        return []
+        return PciDeviceList()
     found = _enumerate_udev() if sysfs is None else None
     if found is None:
         found = ((path, {}) for path in (root / _DEVICES).iterdir())
     names = system_names()
-    infos = (_read(path, properties, names) for path, properties in found)
-    return sorted((info for info in infos if info is not None), key=lambda info: info.address)
+    infos = (read_function(path, properties, names) for path, properties in found)
+    there = (info for info in infos if info is not None)
+    return PciDeviceList(sorted(there, key=lambda info: info.address))
 
 
 def _enumerate_udev() -> Iterator[tuple[Path, Mapping[str, str]]] | None:
@@ -134,7 +157,13 @@ def _enumerate_udev() -> Iterator[tuple[Path, Mapping[str, str]]] | None:
     return ((Path(device.sys_path), device.properties) for device in devices)
 
 
-def _read(path: Path, properties: Mapping[str, str], names: PciNames) -> PciDeviceInfo | None:
+def read_function(
+    path: Path, properties: Mapping[str, str], names: PciNames
+) -> PciDeviceInfo | None:
+    """Read a function's directory in sysfs; None if it is not there (any more).
+
+    ``properties`` are udev's, whose names are preferred; it may have none.
+    """
     try:
         ids = PciIds(
             vendor_id=_number(path / "vendor"),

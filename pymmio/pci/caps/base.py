@@ -1,20 +1,12 @@
-"""What all capabilities have in common: an id, a place, registers."""
+"""Capabilities of the list that starts in the header: their ids, and what they share."""
 
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from typing import TypeVar
 
-from pymmio.errors import DeviceGone, ProtocolError
-from pymmio.pci.header import ConfigRegion
-from pymmio.regs import Register
+from pymmio.pci.view import CapabilityView
 
 __all__ = ["Capability", "CapabilityId"]
-
-_SPACE_END = 0x100  # PCI Local Bus 3.0 §6.7: the list lies in the first 256 bytes
-
-R = TypeVar("R", bound=Register)
 
 
 class CapabilityId(enum.IntEnum):
@@ -44,80 +36,20 @@ class CapabilityId(enum.IntEnum):
     FLATTENING_PORTAL_BRIDGE = 0x15
 
 
-class Capability:
-    """A capability in the list of the header; this class for those that have no other.
+class Capability(CapabilityView):
+    """A capability in the list of the header; this class for those that have no other."""
 
-    The object is a live view: it keeps no content, each property reads the device again.
-    Reading past the end of the list's 256 bytes raises ProtocolError, as the device said
-    that something was there.
-    """
+    __slots__ = ()
 
-    __slots__ = ("_config", "id", "offset")
-
-    id: int
-    offset: int
-
-    def __init__(self, config: ConfigRegion, offset: int, capability_id: int) -> None:
-        self._config = config
-        self.offset = offset
-        self.id = capability_id
+    space_end = 0x100  # PCI Local Bus 3.0 §6.7: the list lies in the first 256 bytes
 
     @property
     def name(self) -> str:
         """The capability's name, or its number where it has none."""
         return capability_name(self.id)
 
-    def facts(self) -> Mapping[str, object]:
-        """Read what it says, by name, ready for JSON; nothing is known of generic ones."""
-        return {}
-
-    def as_dict(self) -> dict[str, object]:
-        """Return id, name, offset and all facts, ready for JSON; reads the device."""
-        return {"id": self.id, "name": self.name, "offset": self.offset, **self.facts()}
-
-    def __str__(self) -> str:
-        facts = " ".join(f"{key}={_text(key, value)}" for key, value in self.facts().items())
-        return f"[{self.offset:02x}] {self.name}" + (f": {facts}" if facts else "")
-
     def __repr__(self) -> str:
         return f"<{type(self).__name__} id={self.id:#04x} offset={self.offset:#04x}>"
-
-    # --- for subclasses ------------------------------------------------------------
-
-    def _read_number(self, at: int, width: int) -> int:
-        """Read ``width`` bytes, ``at`` bytes into the capability."""
-        offset = self.offset + at
-        if offset + width > _SPACE_END:
-            raise ProtocolError(
-                f"capability {self.name} at {self.offset:#x} has a register at {offset:#x},"
-                f" beyond the {_SPACE_END:#x} bytes where capabilities live"
-            )
-        if width == 1:
-            return self._config.read8(offset)
-        if width == 2:
-            return self._config.read16(offset)
-        return self._config.read32(offset)
-
-    def _read(self, register: type[R]) -> R:
-        """Read a register whose declared offset counts from the capability's start."""
-        spec = register.spec
-        assert spec.offset is not None
-        return register(self._read_number(spec.offset, spec.width // 8))
-
-    def _write(self, value: Register) -> None:
-        """Write a 16-bit register whose declared offset counts from the capability's start."""
-        spec = value.spec
-        assert spec.offset is not None
-        assert spec.width == 16
-        self._config.write16(self.offset + spec.offset, int(value))
-
-    def _check_answers(self, value: Register) -> None:
-        """Raise DeviceGone if a register that has zero bits reads as ones."""
-        if int(value) == (1 << value.spec.width) - 1:
-            raise DeviceGone(
-                f"{value.spec.name} of capability {self.name} at {self.offset:#x} reads as ones",
-                hint="Was the device unplugged, or is its slot or link without power?",
-            )
 
 
 def capability_name(capability_id: int) -> str:
@@ -142,18 +74,3 @@ _NAMES = {
     CapabilityId.COMPACT_PCI_HOT_SWAP: "CompactPCI hot swap",
     CapabilityId.COMPACT_PCI_RESOURCE_CONTROL: "CompactPCI resource control",
 }
-
-
-_IN_HEX = frozenset({"address", "data", "offset"})
-
-
-def _text(key: str, value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, int) and key in _IN_HEX:
-        return f"{value:#x}"
-    if isinstance(value, Mapping):
-        return ",".join(f"{name}:{_text(name, item)}" for name, item in value.items())
-    if isinstance(value, list):
-        return ",".join(_text(key, item) for item in value) or "none"
-    return "none" if value is None else str(value)

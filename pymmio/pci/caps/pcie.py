@@ -3,20 +3,18 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping
-from dataclasses import dataclass
 
 from pymmio.errors import ProtocolError
 from pymmio.pci.caps.base import Capability
+from pymmio.pci.caps.link import Link, LinkCapabilities, LinkControl, LinkState, LinkStatus
+from pymmio.pci.caps.slot import Slot, SlotCapabilities, SlotControl, SlotStatus
+from pymmio.pci.view import Facts
 from pymmio.regs import RESERVED, RO, RW, W1C, Field, Register
 
 __all__ = [
     "DeviceCapabilities",
     "DeviceControl",
     "DeviceStatus",
-    "Link",
-    "LinkCapabilities",
-    "LinkStatus",
     "PciExpress",
     "PcieCapabilities",
     "PcieType",
@@ -85,45 +83,7 @@ class DeviceStatus(Register, offset=0x0A, width=16, access=RW):
     reserved = Field(bits=(7, 15), access=RESERVED)
 
 
-class LinkCapabilities(Register, offset=0x0C, width=32, access=RO):
-    """Link Capabilities (PCI Express 5.0 §7.5.3.6)."""
-
-    max_speed = Field(bits=(0, 3))
-    max_width = Field(bits=(4, 9))
-    aspm = Field(bits=(10, 11))
-    port_number = Field(bits=(24, 31))
-
-
-class LinkStatus(Register, offset=0x12, width=16, access=RO):
-    """Link Status (PCI Express 5.0 §7.5.3.8)."""
-
-    speed = Field(bits=(0, 3))
-    width = Field(bits=(4, 9))
-    training = Field(bit=11)
-    data_link_active = Field(bit=13)
-
-
-# PCI Express 5.0 §7.5.3.18: bit n-1 of Supported Link Speeds, which codes count; 64 GT/s
-# stands in PCI Express 6.0, same section.
-_SPEEDS_GT_S = {1: 2.5, 2: 5.0, 3: 8.0, 4: 16.0, 5: 32.0, 6: 64.0}
-
 _MAX_PAYLOAD_CODE = 5  # 4096 bytes; 6 and 7 are reserved, PCI Express 5.0 §7.5.3.3
-
-
-@dataclass(frozen=True, slots=True)
-class Link:
-    """Speed in GT/s (None: a code that is not known) and number of lanes."""
-
-    speed_gt_s: float | None
-    width: int
-
-    def as_dict(self) -> dict[str, float | int | None]:
-        """Return the values by name, ready for JSON."""
-        return {"speed_gt_s": self.speed_gt_s, "width": self.width}
-
-    def __str__(self) -> str:
-        speed = "unknown speed" if self.speed_gt_s is None else f"{self.speed_gt_s:g} GT/s"
-        return f"{speed} x{self.width}"
 
 
 class PciExpress(Capability):
@@ -183,7 +143,7 @@ class PciExpress(Capability):
         if not self.has_link:
             return None
         capabilities = self._read(LinkCapabilities)
-        return Link(_SPEEDS_GT_S.get(capabilities.max_speed), capabilities.max_width)
+        return Link.of_codes(capabilities.max_speed, capabilities.max_width)
 
     @property
     def link_status(self) -> Link | None:
@@ -191,10 +151,39 @@ class PciExpress(Capability):
         if not self.has_link:
             return None
         status = self._read(LinkStatus)
-        return Link(_SPEEDS_GT_S.get(status.speed), status.width)
+        return Link.of_codes(status.speed, status.width)
 
-    def facts(self) -> Mapping[str, object]:
+    @property
+    def link_state(self) -> LinkState | None:
+        """All about the link now (three accesses); None without a link."""
+        if not self.has_link:
+            return None
+        capabilities = self._read(LinkCapabilities)
+        control, status = self._read(LinkControl), self._read(LinkStatus)
+        reports = capabilities.data_link_active_reporting
+        return LinkState(
+            now=Link.of_codes(status.speed, status.width),
+            best=Link.of_codes(capabilities.max_speed, capabilities.max_width),
+            is_training=bool(status.training),
+            is_active=bool(status.data_link_active) if reports else None,
+            aspm_supported=capabilities.aspm,
+            aspm=control.aspm,
+        )
+
+    @property
+    def slot(self) -> Slot | None:
+        """The slot below this port now (three accesses); None where there is none."""
+        capabilities = self.capabilities
+        has_ports = capabilities.type in (PcieType.ROOT_PORT, PcieType.DOWNSTREAM_PORT)
+        if not (has_ports and capabilities.slot_implemented):
+            return None
+        return Slot.of(
+            self._read(SlotCapabilities), self._read(SlotControl), self._read(SlotStatus)
+        )
+
+    def facts(self) -> Facts:
         capability, status = self.link_capability, self.link_status
+        state, slot = self.link_state, self.slot
         return {
             "version": self.capabilities.version,
             "type": self.type.name,
@@ -204,6 +193,10 @@ class PciExpress(Capability):
             "max_read_request": self.max_read_request,
             "link_capability": None if capability is None else capability.as_dict(),
             "link_status": None if status is None else status.as_dict(),
+            "link_degraded": None if state is None else state.is_degraded,
+            "aspm_supported": None if state is None else state.aspm_supported.names(),
+            "aspm": None if state is None else state.aspm.names(),
+            "slot": None if slot is None else slot.as_dict(),
         }
 
     def _payload(self, what: str, code: int) -> int:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NoReturn
 
 from pymmio.errors import ProtocolError
+from pymmio.pci.caps.advanced_features import AdvancedFeatures
 from pymmio.pci.caps.base import Capability, CapabilityId, capability_name
 from pymmio.pci.caps.msi import Msi
 from pymmio.pci.caps.msix import MsiX
@@ -13,7 +15,7 @@ from pymmio.pci.caps.power_management import PowerManagement
 from pymmio.pci.caps.vendor import VendorSpecific
 from pymmio.pci.header import ConfigRegion, HeaderLayout, Offset, Status
 
-__all__ = ["FAMILIES", "walk_capabilities"]
+__all__ = ["FAMILIES", "iter_capabilities", "walk_capabilities"]
 
 FAMILIES: dict[CapabilityId, type[Capability]] = {
     CapabilityId.POWER_MANAGEMENT: PowerManagement,
@@ -21,6 +23,7 @@ FAMILIES: dict[CapabilityId, type[Capability]] = {
     CapabilityId.VENDOR_SPECIFIC: VendorSpecific,
     CapabilityId.PCI_EXPRESS: PciExpress,
     CapabilityId.MSI_X: MsiX,
+    CapabilityId.ADVANCED_FEATURES: AdvancedFeatures,
 }
 """Capability ids that have a class of their own."""
 
@@ -36,14 +39,15 @@ _NEXT = 1  # offset of the next pointer in a capability
 _NOBODY = 0xFF  # no id; what a read gives where nothing answers
 
 
-def walk_capabilities(config: ConfigRegion) -> tuple[Capability, ...]:
+def iter_capabilities(config: ConfigRegion) -> Iterator[Capability]:
     """Follow the list of capabilities (PCI Local Bus 3.0 §6.7).
 
     Raises ProtocolError, with the chain up to there, where the list runs in a circle,
-    points into the header, or has an entry that does not answer.
+    points into the header, or has an entry that does not answer; what stands before that
+    was given out by then.
     """
     if not config.read16(Offset.STATUS) & Status.CAPABILITIES_LIST:
-        return ()
+        return
     layout = config.read8(Offset.HEADER_TYPE) & _LAYOUT_MASK
     if layout not in _POINTERS:
         raise ProtocolError(f"header layout {layout:#x} is none that PCI knows")
@@ -58,8 +62,13 @@ def walk_capabilities(config: ConfigRegion) -> tuple[Capability, ...]:
         if capability_id == _NOBODY:
             _refuse(f"nothing answers at {pointer:#04x} (id 0xff)", found)
         found.append(_make(config, pointer, capability_id))
+        yield found[-1]
         pointer = config.read8(pointer + _NEXT) & _POINTER_MASK
-    return tuple(found)
+
+
+def walk_capabilities(config: ConfigRegion) -> tuple[Capability, ...]:
+    """Return the whole list; raises as :func:`iter_capabilities` does."""
+    return tuple(iter_capabilities(config))
 
 
 def _make(config: ConfigRegion, offset: int, capability_id: int) -> Capability:

@@ -25,7 +25,8 @@ def test_nvme():
         "[40] MSI-X: enabled=no masked=no vectors=65"
         " table=bar:0,offset:0x2000,size:1040 pending=bar:0,offset:0x3000,size:16",
         "[80] PCI Express: version=2 type=INTEGRATED_ENDPOINT flr=yes max_payload_supported=128"
-        " max_payload=128 max_read_request=128 link_capability=none link_status=none",
+        " max_payload=128 max_read_request=128 link_capability=none link_status=none"
+        " link_degraded=none aspm_supported=none aspm=none slot=none",
         "[60] power management: version=3 state=D0 supported_states=D0,D3HOT no_soft_reset=yes"
         " pme_enabled=no pme_status=no",
     ]
@@ -51,8 +52,12 @@ def test_e1000e():
     assert msix is not None
     assert (msix.vectors, msix.table.bar, msix.pending.offset) == (5, 3, 0x2000)
     assert list(map(str, config.extended_capabilities())) == [
-        "[100 v2] AER",
-        "[140 v1] device serial number",
+        "[100 v2] AER: uncorrectable_status=none uncorrectable_mask=none"
+        " uncorrectable_severity=data_link_protocol,surprise_down,flow_control_protocol,"
+        "receiver_overflow,malformed_tlp,uncorrectable_internal correctable_status=none"
+        " correctable_mask=advisory_non_fatal,corrected_internal,header_log_overflow"
+        " first_error=none header_log=0x0,0x0,0x0,0x0",
+        "[140 v1] device serial number: serial_number=52-54-00-ff-ff-12-34-56",
     ]
 
 

@@ -4,9 +4,9 @@ import pytest
 
 from pymmio.errors import ProtocolError
 from pymmio.pci import ConfigSpace
-from pymmio.pci.extended import ExtendedCapabilityHeader, ExtendedCapabilityId
+from pymmio.pci.extcaps.base import ExtendedCapabilityHeader, ExtendedCapabilityId
 
-from . import spaces
+from .. import spaces
 
 
 def walked(fake):
@@ -20,12 +20,13 @@ def test_walk_of_e1000e():
 
 def test_text_and_dict():
     aer, serial = ConfigSpace(spaces.e1000e()).extended_capabilities()
-    assert str(aer) == "[100 v2] AER"
+    assert str(aer).startswith("[100 v2] AER: uncorrectable_status=none")
     assert serial.as_dict() == {
         "id": 3,
         "name": "device serial number",
         "version": 1,
         "offset": 0x140,
+        "serial_number": "52-54-00-ff-ff-12-34-56",
     }
 
 

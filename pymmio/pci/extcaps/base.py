@@ -1,25 +1,18 @@
-"""Extended capabilities: the second list, in the upper part of PCI Express configuration space."""
+"""Extended capabilities, in the upper part of PCI Express configuration space: ids, basics."""
 
 from __future__ import annotations
 
 import enum
-from typing import NoReturn
 
-from pymmio.errors import ProtocolError
 from pymmio.pci.header import ConfigRegion
+from pymmio.pci.view import CapabilityView
 from pymmio.regs import RO, Field, Register
 
 __all__ = [
     "ExtendedCapability",
     "ExtendedCapabilityHeader",
     "ExtendedCapabilityId",
-    "walk_extended_capabilities",
 ]
-
-_FIRST = 0x100  # PCI Express 5.0 §7.6.1
-_END = 0x1000
-_POINTER_MASK = 0xFFC  # the bottom two bits are reserved and masked, PCI Express 5.0 §7.6.3
-_NOTHING = (0x0000_0000, 0xFFFF_FFFF)  # no list (§7.6.1), or nobody answers up there
 
 
 class ExtendedCapabilityId(enum.IntEnum):
@@ -121,15 +114,15 @@ class ExtendedCapabilityHeader(Register, width=32, access=RO):
     next = Field(bits=(20, 31), doc="offset of the next one, 0 for none")
 
 
-class ExtendedCapability:
-    """An extended capability: id, version and where it stands; a live view, as Capability."""
+class ExtendedCapability(CapabilityView):
+    """An extended capability; this class for those that have no other."""
 
-    __slots__ = ("_config", "id", "offset", "version")
+    __slots__ = ("version",)
+
+    space_end = 0x1000  # PCI Express 5.0 §7.2.2
 
     def __init__(self, config: ConfigRegion, offset: int, capability_id: int, version: int) -> None:
-        self._config = config
-        self.offset = offset
-        self.id = capability_id
+        super().__init__(config, offset, capability_id)
         self.version = version
 
     @property
@@ -137,8 +130,7 @@ class ExtendedCapability:
         """The capability's name, or its number where it has none."""
         return extended_capability_name(self.id)
 
-    def as_dict(self) -> dict[str, object]:
-        """Return id, name, version and offset, ready for JSON."""
+    def _identity(self) -> dict[str, object]:
         return {
             "id": self.id,
             "name": self.name,
@@ -146,8 +138,8 @@ class ExtendedCapability:
             "offset": self.offset,
         }
 
-    def __str__(self) -> str:
-        return f"[{self.offset:03x} v{self.version}] {self.name}"
+    def _where(self) -> str:
+        return f"{self.offset:03x} v{self.version}"
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} id={self.id:#06x} offset={self.offset:#05x}>"
@@ -160,35 +152,3 @@ def extended_capability_name(capability_id: int) -> str:
     except ValueError:
         return f"extended capability {capability_id:#06x}"
     return _NAMES.get(member, member.name.replace("_", " ").lower())
-
-
-def walk_extended_capabilities(config: ConfigRegion) -> tuple[ExtendedCapability, ...]:
-    """Follow the list of extended capabilities (PCI Express 5.0 §7.6); none in 256 bytes.
-
-    Raises ProtocolError, with the chain up to there, where the list runs in a circle,
-    points below 0x100, or has an entry that does not answer.
-    """
-    if config.size < _END:
-        return ()
-    if config.read32(_FIRST) in _NOTHING:
-        return ()
-    found: list[ExtendedCapability] = []
-    seen: set[int] = set()
-    pointer = _FIRST
-    while pointer:
-        if pointer < _FIRST:
-            _refuse(f"pointer {pointer:#05x} points below {_FIRST:#x}", found)
-        if pointer in seen:
-            _refuse(f"pointer {pointer:#05x} was there before: the list is a circle", found)
-        seen.add(pointer)
-        header = ExtendedCapabilityHeader(config.read32(pointer))
-        if int(header) == 0xFFFF_FFFF:
-            _refuse(f"nothing answers at {pointer:#05x}", found)
-        found.append(ExtendedCapability(config, pointer, int(header.id), header.version))
-        pointer = header.next & _POINTER_MASK
-    return tuple(found)
-
-
-def _refuse(what: str, found: list[ExtendedCapability]) -> NoReturn:
-    chain = ", ".join(f"{cap.offset:#05x} {cap.name}" for cap in found) or "empty"
-    raise ProtocolError(f"extended capability list: {what}; chain so far: {chain}")
