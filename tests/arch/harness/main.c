@@ -125,6 +125,7 @@ int main(int argc, char **argv)
         return 2;
     }
     setrlimit(RLIMIT_CORE, &no_core); /* some cases end by a signal */
+    alarm(50);                        /* and none goes on for ever */
     c->run();
     if (second.is_running)
         pthread_join(second.thread, NULL);
