@@ -11,6 +11,7 @@ import click
 
 from pymmio import __version__
 from pymmio.cli.errors import ExitCode, report
+from pymmio.cli.interrupt import ctrl_c_spares_models
 from pymmio.cli.lazy import LazyGroup
 
 __all__ = ["App", "cli"]
@@ -37,7 +38,8 @@ class App(LazyGroup):
         if not standalone_mode:
             return run()
         try:
-            result = run()
+            with ctrl_c_spares_models():
+                result = run()
             sys.stdout.flush()
             code = result if isinstance(result, int) else ExitCode.OK
         except BrokenPipeError:

@@ -34,12 +34,18 @@ class ExitCode(enum.IntEnum):
 
 
 def exit_code(error: BaseException) -> ExitCode:
-    """Return the exit code that an exception stands for."""
+    """Return the exit code that an exception stands for.
+
+    What fails while a Ctrl-C is obeyed is still a Ctrl-C.
+    """
     from pymmio import errors
 
-    match error:
-        case click.exceptions.Abort() | KeyboardInterrupt():
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, (KeyboardInterrupt, click.exceptions.Abort)):
             return ExitCode.INTERRUPTED
+        cause = cause.__context__
+    match error:
         case TimeoutError():
             return ExitCode.TIMEOUT
         case errors.AccessFault():
@@ -67,7 +73,7 @@ def exit_code(error: BaseException) -> ExitCode:
 def report(error: BaseException) -> ExitCode:
     """Print one line about ``error`` on standard error; return the exit code.
 
-    Nothing is printed for Ctrl-C, where the person knows.
+    Nothing is printed for Ctrl-C itself: the person knows.
     """
     code = exit_code(error)
     if isinstance(error, _NO_ARGUMENTS):
@@ -77,7 +83,7 @@ def report(error: BaseException) -> ExitCode:
         import traceback
 
         traceback.print_exception(error, file=sys.stderr)
-    if code is not ExitCode.INTERRUPTED:
+    if not isinstance(error, (KeyboardInterrupt, click.exceptions.Abort)):
         click.echo(_line(error, code), err=True)
     return code
 

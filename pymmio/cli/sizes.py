@@ -23,10 +23,10 @@ _SIZE = re.compile(r"(\d[\d_]*)\s*([KMGT]?)(?:I?B)?", re.ASCII | re.IGNORECASE)
 
 def parse_number(text: str) -> int:
     """Return a number of 0 or more: decimal, 0x…, 0o… or 0b….  Raises ValueError."""
-    number = int(text, 0)
-    if number < 0:
-        raise ValueError(f"{text} is negative")
-    return number
+    value = int(text, 0)
+    if value < 0 or not text.isascii():
+        raise ValueError(f"{text} is no number of 0 or more")
+    return value
 
 
 def parse_size(text: str) -> int:

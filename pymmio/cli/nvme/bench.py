@@ -92,7 +92,6 @@ def bench(
     from pymmio.cli.nvme.show import show_figures
     from pymmio.cli.output import print_json, progress_share
     from pymmio.cli.sizes import size_text
-    from pymmio_drivers.nvme.bench import measure
 
     if rw not in _READS:
         require_write(allowed or target.is_simulated, "this overwrites blocks of the device")
@@ -100,8 +99,7 @@ def bench(
     with open_controller(target, queue_depth=qd) as controller:
         namespace = namespace_of(controller, nsid)
         with progress_share(_MODES[rw]) as share:
-            figures = measure(
-                namespace,
+            figures = namespace.measure(
                 rw=rw,
                 block_size=bs,
                 queue_depth=qd,

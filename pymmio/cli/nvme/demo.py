@@ -22,8 +22,8 @@ from pymmio.cli.options import Target
 from pymmio.cli.sizes import block_range, rate_text, size_text
 
 if TYPE_CHECKING:
-    from pymmio_drivers.nvme import Namespace
-    from pymmio_drivers.nvme.bench import Measurement, Mode
+    from pymmio_drivers.nvme import Measurement, Namespace
+    from pymmio_drivers.nvme.bench import Mode
 
 __all__ = ["demo"]
 
@@ -197,7 +197,6 @@ def _measure_all(
     """Measure, print a table unless JSON is wanted, return the figures."""
     from pymmio.cli.nvme.show import show_figures
     from pymmio.cli.output import progress_share
-    from pymmio_drivers.nvme.bench import measure
 
     size = min(max(_COMMAND_SIZE, namespace.block_size), blocks * namespace.block_size)
     columns: dict[str, Measurement] = {}
@@ -206,8 +205,7 @@ def _measure_all(
         if work.rw != "randread" and not writes:
             continue
         with progress_share(f"{work.name}, {work.qd} at once") as share:
-            figures = measure(
-                namespace,
+            figures = namespace.measure(
                 rw=work.rw,
                 block_size=size,
                 queue_depth=work.qd,

@@ -9,8 +9,7 @@ from pymmio.cli.output import show_facts, show_table
 from pymmio.cli.sizes import duration_text, rate_text, size_text
 
 if TYPE_CHECKING:
-    from pymmio_drivers.nvme import Controller, Namespace
-    from pymmio_drivers.nvme.bench import Measurement
+    from pymmio_drivers.nvme import Controller, Measurement, Namespace
 
 __all__ = [
     "namespace_dict",
