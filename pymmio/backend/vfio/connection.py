@@ -15,11 +15,11 @@ __all__ = ["Connection"]
 
 
 class Connection(Protocol):
-    """An open device and the address space that it is attached to."""
+    """An open device and the address space that it is attached to, with others or alone."""
 
     @property
     def interface(self) -> str:
-        """The way's name in URIs and messages: ``group`` or ``cdev``."""
+        """The way's name in URIs and messages: ``group``, ``cdev`` or ``noiommu``."""
         ...
 
     @property
@@ -31,7 +31,7 @@ class Connection(Protocol):
     def dma(self) -> DmaHandle: ...
 
     def close(self) -> None:
-        """Close the device, then take its address space down.
+        """Close the device, then take its address space down unless others are in it.
 
         Everything is released even where one step fails; then an error is raised.
         """

@@ -32,8 +32,16 @@ _MAX_INDICES = 256  # vfio-pci has 9 regions and few more that are specific to a
 class VfioDevice:
     """DeviceHandle of a VFIO device; owns its connection."""
 
-    def __init__(self, kernel: Kernel, function: PciFunction, connection: Connection) -> None:
+    def __init__(
+        self,
+        kernel: Kernel,
+        function: PciFunction,
+        connection: Connection,
+        passed_over: PymmioError | None = None,
+    ) -> None:
         """Take the connection over and ask the kernel about the device's regions.
+
+        ``passed_over`` is why a better way to the device was not taken.
 
         Raises Unsupported where the device is no PCI function, ProtocolError where an
         answer contradicts itself, DeviceGone; the connection then stays the caller's.
@@ -41,6 +49,7 @@ class VfioDevice:
         self._kernel = kernel
         self._function = function
         self._connection = connection
+        self.passed_over = passed_over
         try:
             self._regions = self._read_regions()
         except PymmioError:  # some of which are OSErrors as well
@@ -60,8 +69,13 @@ class VfioDevice:
 
     @property
     def interface(self) -> str:
-        """How the device was reached: ``group`` or ``cdev``."""
+        """How the device was reached: ``cdev``, ``group`` or ``noiommu``."""
         return self._connection.interface
+
+    @property
+    def connection(self) -> Connection:
+        """The way to the device, for another one that shall share its address space."""
+        return self._connection
 
     @property
     def dma(self) -> DmaHandle:

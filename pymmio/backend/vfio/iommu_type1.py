@@ -6,19 +6,25 @@ Source: Linux 6.12, drivers/vfio/vfio_iommu_type1.c and include/uapi/linux/vfio.
 from __future__ import annotations
 
 import errno
-import resource
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from pymmio.backend.vfio import uapi
+from pymmio.backend.vfio import refusals, uapi
+from pymmio.backend.vfio.aperture import (
+    Aperture,
+    checked_ranges,
+    locked_memory,
+    memlock_limit,
+)
 from pymmio.backend.vfio.capchain import ask, capabilities, read_pairs
 from pymmio.backend.vfio.descriptor import Descriptor
 from pymmio.backend.vfio.kernel import Kernel
 from pymmio.backend.vfio.refusals import reason
+from pymmio.backend.vfio.sysfs import PciFunction
 from pymmio.errors import BudgetExceeded, DmaError, MappingLimit, ProtocolError, PymmioError
 from pymmio.handle import Iova, IovaRange
 
-__all__ = ["IommuInfo", "Type1Dma", "read_iommu_info"]
+__all__ = ["TYPE1", "IommuInfo", "Type1", "Type1Dma", "read_iommu_info"]
 
 _WHAT = "IOMMU information"
 # Kernels before 5.10 do not say their limit; this is what they have unless the module was
@@ -37,6 +43,11 @@ class IommuInfo:
     page_sizes: tuple[int, ...]
     mappings_available: int
 
+    @property
+    def aperture(self) -> Aperture:
+        """Where mappings may lie."""
+        return Aperture(self.ranges, self.page_sizes[0])
+
 
 def read_iommu_info(kernel: Kernel, container_fd: int) -> IommuInfo:
     """Ask the kernel.  Raises OSError, and ProtocolError where the answer is nonsense."""
@@ -51,24 +62,24 @@ def read_iommu_info(kernel: Kernel, container_fd: int) -> IommuInfo:
             if cap.version != 1:
                 continue
             if cap.id == uapi.IommuCap.IOVA_RANGE:
-                ranges = _checked(read_pairs(cap, f"{_WHAT}, IOVA ranges"))
+                ranges = checked_ranges(read_pairs(cap, f"{_WHAT}, IOVA ranges"), _WHAT)
             elif cap.id == uapi.IommuCap.DMA_AVAIL:
                 if len(cap.body) < uapi.DMA_AVAIL_BODY.size:
                     raise ProtocolError(f"{_WHAT}: the number of mappings is cut off")
                 (available,) = uapi.DMA_AVAIL_BODY.unpack_from(cap.body)
     sizes = tuple(1 << bit for bit in range(64) if page_size_mask >> bit & 1)
-    return IommuInfo(ranges, sizes, available)
+    return IommuInfo(_without_last_page(ranges, sizes[0]), sizes, available)
 
 
-def _checked(pairs: tuple[tuple[int, int], ...]) -> tuple[IovaRange, ...]:
-    ranges = tuple(sorted((IovaRange(*pair) for pair in pairs), key=lambda r: r.first))
-    for number, this in enumerate(ranges):
-        if this.first > this.last or (number and this.first <= ranges[number - 1].last):
-            raise ProtocolError(
-                f"{_WHAT}: {this.first:#x} to {this.last:#x} is no range of its own",
-                hint="The kernel's answer is broken; update the kernel",
-            )
-    return ranges
+def _without_last_page(ranges: tuple[IovaRange, ...], page_size: int) -> tuple[IovaRange, ...]:
+    """Leave out the last page of 64 bits of addresses: type1 maps it and cannot unmap it.
+
+    vfio_dma_do_unmap compares with iova + size, which is 0 there (seen on Linux 6.12 behind a
+    virtio-iommu).
+    """
+    last = (1 << 64) - 1 - page_size
+    cut = (IovaRange(r.first, min(r.last, last)) for r in ranges)
+    return tuple(r for r in cut if r.first <= r.last)
 
 
 class Type1Dma:
@@ -78,6 +89,15 @@ class Type1Dma:
         self._kernel = kernel
         self._container = container
         self._info = info
+
+    def refresh(self) -> None:
+        """Ask again: a further group in the container may leave fewer IOVAs usable.
+
+        The limit of mappings stays what it was: what is left of it shrinks with each mapping.
+        Raises OSError and ProtocolError as :func:`read_iommu_info`.
+        """
+        fresh = read_iommu_info(self._kernel, self._container.fd)
+        self._info = replace(fresh, mappings_available=self._info.mappings_available)
 
     @property
     def iova_ranges(self) -> Sequence[IovaRange]:
@@ -138,7 +158,8 @@ class Type1Dma:
         match error.errno:
             case errno.ENOMEM:
                 return BudgetExceeded(
-                    f"{what}: {reason(error)}; {self._memlock()}",
+                    f"{what}: {reason(error)}; memlock limit {memlock_limit()}, locked now "
+                    f"{locked_memory(self._kernel)}",
                     hint="Pinned memory counts against RLIMIT_MEMLOCK: raise it (ulimit -l, "
                     "LimitMEMLOCK= of a systemd unit, /etc/security/limits.conf), or map less",
                 )
@@ -149,46 +170,33 @@ class Type1Dma:
                     hint="Map fewer, larger buffers; as root the limit is "
                     "vfio_iommu_type1.dma_entry_limit when the module is loaded",
                 )
-            case errno.EEXIST:
-                return DmaError(
-                    f"{what}: something is mapped there already",
-                    hint="Unmap it first, or take another address",
-                )
-            case errno.EINVAL:
-                return DmaError(
-                    f"{what}: {self._why_invalid(iova, size)}",
-                    hint=f"Usable are {self._usable()}, in multiples of {self.page_size:#x}",
-                )
-            case errno.EFAULT:
-                return DmaError(
-                    f"{what}: the memory cannot be pinned for writing",
-                    hint="It must be mapped readable and writable in this process and must "
-                    "not be another device's BAR",
-                )
-        return DmaError(f"{what}: {reason(error)}", hint="See the kernel's log")
+        return self._info.aperture.map_error(error, iova, size)
 
-    def _why_invalid(self, iova: int, size: int) -> str:
-        if size == 0 or iova % self.page_size or size % self.page_size:
-            return f"address and size must be multiples of {self.page_size:#x}, size not 0"
-        last = iova + size - 1
-        if not any(r.first <= iova and last <= r.last for r in self._info.ranges):
-            return f"{iova:#x} to {last:#x} is reserved, or beyond what the IOMMU translates"
-        return "the kernel refuses the address, the size or the memory (EINVAL)"
 
-    def _usable(self) -> str:
-        return ", ".join(f"{r.first:#x} to {r.last:#x}" for r in self._info.ranges) or "no IOVAs"
+@dataclass(frozen=True, slots=True)
+class Type1:
+    """The IommuKind of machines with an IOMMU: type1, version 2."""
 
-    def _memlock(self) -> str:
-        limit = resource.getrlimit(resource.RLIMIT_MEMLOCK)[0]
-        said = "unlimited" if limit == resource.RLIM_INFINITY else f"{limit} bytes"
-        return f"memlock limit {said}, locked now {self._locked()}"
+    interface: str = "group"
+    extension: int = uapi.TYPE1V2_IOMMU
 
-    def _locked(self) -> str:
-        try:
-            status = self._kernel.read_text("/proc/self/status")
-        except OSError:
-            return "unknown"
-        for line in status.splitlines():
-            if line.startswith("VmLck:"):
-                return line.partition(":")[2].strip()
-        return "unknown"
+    def group_path(self, number: int) -> str:
+        """Return ``/dev/vfio/N``."""
+        return refusals.group_path(number)
+
+    def missing(self) -> PymmioError:
+        """Say which module is missing."""
+        return refusals.missing_type1()
+
+    def cannot_open_group(
+        self, kernel: Kernel, function: PciFunction, number: int, error: OSError
+    ) -> PymmioError:
+        """Turn what open() said into words."""
+        return refusals.cannot_open_group(kernel, function, number, error)
+
+    def make_dma(self, kernel: Kernel, container: Descriptor) -> Type1Dma:
+        """Ask the kernel about the IOMMU.  Raises OSError and ProtocolError."""
+        return Type1Dma(kernel, container, read_iommu_info(kernel, container.fd))
+
+
+TYPE1 = Type1()

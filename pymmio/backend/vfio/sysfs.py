@@ -11,10 +11,20 @@ from pymmio.backend.vfio.kernel import Kernel
 from pymmio.errors import DeviceNotFound
 from pymmio.pci.address import PciAddress
 
-__all__ = ["GroupMember", "PciFunction", "any_iommu_group", "group_members", "holders"]
+__all__ = [
+    "CDEVS",
+    "GroupMember",
+    "PciFunction",
+    "any_iommu_group",
+    "cdev_path",
+    "group_members",
+    "holders",
+    "is_noiommu_group",
+]
 
 _DEVICES = "/sys/bus/pci/devices"
 _GROUPS = "/sys/kernel/iommu_groups"
+CDEVS = "/dev/vfio/devices"  #: the nodes of devices that can be opened without their group
 _IORESOURCE_IO = 0x100  # include/linux/ioport.h: the resource is a range of I/O ports
 
 # Drivers that may sit on other members of a group without making it unviable: they do no
@@ -51,6 +61,9 @@ class PciFunction:
     has_vfio_device: bool  #: a VFIO driver has it, whatever that driver's name
     iommu_group: int | None
     io_port_bars: frozenset[int]
+    vfio_name: str | None = None  #: its name in /dev/vfio/devices, if this kernel has cdevs
+    physical_function: str | None = None  #: the address, where this is a virtual function
+    has_sriov: bool = False  #: it can have virtual functions
 
     @classmethod
     def look_up(cls, kernel: Kernel, address: PciAddress) -> PciFunction:
@@ -71,6 +84,9 @@ class PciFunction:
                 has_vfio_device=kernel.exists(f"{path}/vfio-dev"),
                 iommu_group=_group_number(kernel, path),
                 io_port_bars=_io_port_bars(kernel, path),
+                vfio_name=_vfio_name(kernel, path),
+                physical_function=_link_name(kernel, f"{path}/physfn"),
+                has_sriov=kernel.exists(f"{path}/sriov_totalvfs"),
             )
         except FileNotFoundError as error:  # it was there a moment ago
             raise DeviceNotFound(
@@ -87,6 +103,14 @@ class PciFunction:
 def directory(address: PciAddress) -> str:
     """Return the directory of a function in sysfs."""
     return f"{_DEVICES}/{address}"
+
+
+def is_noiommu_group(kernel: Kernel, group: int) -> bool:
+    """Tell whether VFIO made the group up for a device that no IOMMU confines."""
+    try:
+        return kernel.read_text(f"{_GROUPS}/{group}/name") == "vfio-noiommu"
+    except OSError:
+        return False
 
 
 def any_iommu_group(kernel: Kernel) -> bool:
@@ -107,6 +131,12 @@ def group_members(kernel: Kernel, group: int) -> tuple[GroupMember, ...]:
     return tuple(
         GroupMember(name, _link_name(kernel, f"{_DEVICES}/{name}/driver")) for name in names
     )
+
+
+def cdev_path(kernel: Kernel, address: str) -> str | None:
+    """Return the node by which a function can be opened without its group, if it has one."""
+    name = _vfio_name(kernel, f"{_DEVICES}/{address}")
+    return None if name is None else f"{CDEVS}/{name}"
 
 
 def holders(kernel: Kernel, path: str) -> tuple[str, ...]:
@@ -145,6 +175,14 @@ def _link_name(kernel: Kernel, path: str) -> str | None:
 def _group_number(kernel: Kernel, path: str) -> int | None:
     name = _link_name(kernel, f"{path}/iommu_group")
     return int(name) if name is not None and name.isdigit() else None
+
+
+def _vfio_name(kernel: Kernel, path: str) -> str | None:
+    """Return the device's name among the cdevs; kernels without them name it too, but no node."""
+    for name in _listed(kernel, f"{path}/vfio-dev"):
+        if kernel.exists(f"{path}/vfio-dev/{name}/dev"):
+            return name
+    return None
 
 
 def _io_port_bars(kernel: Kernel, path: str) -> frozenset[int]:

@@ -12,8 +12,18 @@ import os
 import struct
 
 __all__ = [
+    "ATTACH_IOMMUFD_PT",
+    "BIND_IOMMUFD",
+    "BIND_IOMMUFD_TOKEN",
+    "BIND_WITH_TOKEN",
     "CAP_HEADER",
     "CHECK_EXTENSION",
+    "DETACH_IOMMUFD_PT",
+    "DEVICE_ATTACH_IOMMUFD_PT",
+    "DEVICE_BIND_IOMMUFD",
+    "DEVICE_DETACH_IOMMUFD_PT",
+    "DEVICE_FEATURE",
+    "DEVICE_FEATURE_HEADER",
     "DEVICE_GET_INFO",
     "DEVICE_GET_IRQ_INFO",
     "DEVICE_GET_REGION_INFO",
@@ -37,6 +47,7 @@ __all__ = [
     "IRQ_INFO",
     "IRQ_SET",
     "LIST_HEADER",
+    "NOIOMMU_IOMMU",
     "PAIR_OF_U64",
     "REGION_INFO",
     "SET_IOMMU",
@@ -44,6 +55,7 @@ __all__ = [
     "API_VERSION",
     "DeviceFlags",
     "DmaMapFlags",
+    "FeatureFlags",
     "GroupFlags",
     "IommuCap",
     "IommuInfoFlags",
@@ -58,6 +70,7 @@ __all__ = [
 
 API_VERSION = 0
 TYPE1V2_IOMMU = 3
+NOIOMMU_IOMMU = 8
 
 _TYPE = ord(";")
 _BASE = 100
@@ -92,6 +105,10 @@ DEVICE_GET_REGION_INFO = request_number(8)
 DEVICE_GET_IRQ_INFO = request_number(9)
 DEVICE_SET_IRQS = request_number(10)
 DEVICE_RESET = request_number(11)
+DEVICE_FEATURE = request_number(17)
+DEVICE_BIND_IOMMUFD = request_number(18)
+DEVICE_ATTACH_IOMMUFD_PT = request_number(19)
+DEVICE_DETACH_IOMMUFD_PT = request_number(20)
 # type1 IOMMU, on the container
 IOMMU_GET_INFO = request_number(12)
 IOMMU_MAP_DMA = request_number(13)
@@ -106,6 +123,11 @@ IRQ_SET = struct.Struct("=IIIII")  # argsz, flags, index, start, count; then the
 IOMMU_INFO = struct.Struct("=IIQI4x")  # argsz, flags, iova_pgsizes, cap_offset, tail padding
 DMA_MAP = struct.Struct("=IIQQQ")  # argsz, flags, vaddr, iova, size
 DMA_UNMAP = struct.Struct("=IIQQ")  # argsz, flags, iova, size
+BIND_IOMMUFD = struct.Struct("=IIiI")  # argsz, flags, iommufd, out_devid
+BIND_IOMMUFD_TOKEN = struct.Struct("=IIiIQ")  # the same and token_uuid_ptr (Linux 6.18)
+ATTACH_IOMMUFD_PT = struct.Struct("=III")  # argsz, flags, pt_id: in the IOAS, out the page table
+DETACH_IOMMUFD_PT = struct.Struct("=II")  # argsz, flags
+DEVICE_FEATURE_HEADER = struct.Struct("=II")  # argsz, flags; then the feature's data
 
 CAP_HEADER = struct.Struct("=HHI")  # id, version, next
 LIST_HEADER = struct.Struct("=II")  # number of entries, reserved (sparse mmap, IOVA ranges)
@@ -125,6 +147,18 @@ class DeviceFlags(enum.IntFlag):
 
     RESET = 1 << 0
     PCI = 1 << 1
+
+
+BIND_WITH_TOKEN = 1 << 0  # VFIO_DEVICE_BIND_FLAG_TOKEN, of struct vfio_device_bind_iommufd
+
+
+class FeatureFlags(enum.IntFlag):
+    """Flags of struct vfio_device_feature; the low 16 bits are the feature's number."""
+
+    PCI_VF_TOKEN = 0  #: the feature's number
+    GET = 1 << 16
+    SET = 1 << 17
+    PROBE = 1 << 18
 
 
 class RegionFlags(enum.IntFlag):
