@@ -48,10 +48,9 @@ SHARED = Guest(
         "edu",
         "nvme-subsys,id=subsystem,nqn=pymmio",
         "pcie-root-port,id=port0,chassis=1,addr=06.0",
-        "nvme,serial=pymmio-0,drive=nvme0,bus=port0,subsys=subsystem,max_ioqpairs=6,"
-        "msix_qsize=8,sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=4",
+        "nvme,serial=pymmio-0,bus=port0,subsys=subsystem,max_ioqpairs=6,msix_qsize=8,"
+        "sriov_max_vfs=2,sriov_vq_flexible=4,sriov_vi_flexible=4",
     ),
-    disks=(Disk("nvme0", 16 * MIB),),
 )
 
 # Two slots with native PCI Express hot-plug (not ACPI's), and QEMU's monitor inside the guest:

@@ -10,6 +10,7 @@ from pymmio.errors import DeviceBusy, Unsupported
 from pymmio.handle import IrqKind
 from tests.guest.cases.vfio_common import bound_handle, events, refuses
 from tests.guest.inside import EDU, NVME
+from tests.guest.interfaces import by_interface
 
 # QEMU docs/specs/edu.rst
 IRQ_STATUS, IRQ_RAISE, IRQ_ACK = 0x24, 0x60, 0x64
@@ -26,6 +27,7 @@ def _eventfds(count: int) -> Iterator[list[int]]:
             os.close(fd)
 
 
+@by_interface()
 def case_counts() -> None:
     with bound_handle(EDU) as edu:
         assert [edu.irq.count(kind) for kind in IrqKind] == [1, 1, 0, 0, 1]
@@ -34,6 +36,7 @@ def case_counts() -> None:
         assert nvme.irq.count(IrqKind.ERR) == 1  # a PCI Express function
 
 
+@by_interface()
 def case_msi_of_edu_arrives_and_stops_when_disabled() -> None:
     with bound_handle(EDU) as edu, _eventfds(1) as (fd,):
         bar = edu.open_region(0)
@@ -49,6 +52,7 @@ def case_msi_of_edu_arrives_and_stops_when_disabled() -> None:
         assert events(fd, QUIET_S) == 0
 
 
+@by_interface()
 def case_another_eventfd_takes_the_place_of_the_first() -> None:
     with bound_handle(EDU) as edu, _eventfds(2) as (first, second):
         bar = edu.open_region(0)
@@ -60,6 +64,7 @@ def case_another_eventfd_takes_the_place_of_the_first() -> None:
         bar.write(IRQ_ACK, 4, 1)
 
 
+@by_interface()
 def case_intx_is_masked_after_each_event_until_it_is_unmasked() -> None:
     with bound_handle(EDU) as edu, _eventfds(1) as (fd,):
         bar = edu.open_region(0)
@@ -79,6 +84,7 @@ def case_intx_is_masked_after_each_event_until_it_is_unmasked() -> None:
         edu.irq.disable(IrqKind.INTX)
 
 
+@by_interface()
 def case_intx_and_msi_exclude_each_other() -> None:
     with bound_handle(EDU) as edu, _eventfds(2) as (first, second):
         edu.irq.enable(IrqKind.INTX, [first])
@@ -88,6 +94,7 @@ def case_intx_and_msi_exclude_each_other() -> None:
         edu.irq.enable(IrqKind.MSI, [second])
 
 
+@by_interface()
 def case_msix_vectors_grow_and_shrink() -> None:
     with bound_handle(NVME) as nvme:
         most = nvme.irq.count(IrqKind.MSIX)
@@ -99,6 +106,7 @@ def case_msix_vectors_grow_and_shrink() -> None:
                 nvme.irq.enable(IrqKind.MSIX, [*fds, fds[0]])
 
 
+@by_interface()
 def case_req_stands_beside_msi() -> None:
     with bound_handle(EDU) as edu, _eventfds(2) as (msi, req):
         edu.irq.enable(IrqKind.REQ, [req])
@@ -111,6 +119,7 @@ def case_req_stands_beside_msi() -> None:
         edu.irq.disable(IrqKind.MSI)
 
 
+@by_interface()
 def case_closing_with_interrupts_on_leaves_a_device_that_opens_again() -> None:
     for _ in range(2):
         with bound_handle(EDU) as edu, _eventfds(1) as (fd,):

@@ -14,29 +14,33 @@ from pymmio.uri import DeviceUri
 from tests.guest.cases.vfio_common import (
     holding,
     in_child,
+    nodes_of,
     open_descriptors,
     open_handle,
     refuses,
 )
 from tests.guest.inside import EDU, NVME, bound_to_vfio
+from tests.guest.interfaces import by_interface, interface, uri_of
 
 EDU_ID = 0x010000ED  # QEMU docs/specs/edu.rst
 IRQ_RAISE = 0x60
 
 
+@by_interface()
 def case_open_and_close_leave_no_descriptor() -> None:
     before = open_descriptors()
     with bound_to_vfio(EDU) as function:
         for _ in range(3):
             with open_handle(function.address) as handle:
                 names = open_descriptors()
-                assert f"/dev/vfio/{function.iommu_group}" in names
-                assert "/dev/vfio/vfio" in names
+                shared = "/dev/vfio/vfio" if interface() == "group" else "/dev/iommu"
+                assert {*nodes_of(function), shared} <= set(names)
                 fd = handle.open_region(0).device.fd
                 assert not os.get_inheritable(fd)
             assert open_descriptors() == before
 
 
+@by_interface()
 def case_use_after_close() -> None:
     with bound_to_vfio(EDU) as function:
         with open_handle(function.address) as handle:
@@ -49,6 +53,7 @@ def case_use_after_close() -> None:
             handle.dma.unmap(Iova(0), 4096)
 
 
+@by_interface()
 def case_a_forked_child_refuses_and_the_parent_goes_on() -> None:
     def child() -> None:
         with refuses(ForkedObject):
@@ -63,6 +68,7 @@ def case_a_forked_child_refuses_and_the_parent_goes_on() -> None:
         assert region.read(0, 4) == EDU_ID
 
 
+@by_interface()
 def case_a_child_that_lives_on_does_not_keep_the_device() -> None:
     with bound_to_vfio(EDU) as function:
         with open_handle(function.address) as handle:
@@ -72,9 +78,10 @@ def case_a_child_that_lives_on_does_not_keep_the_device() -> None:
                     pass
 
 
+@by_interface()
 def case_a_child_that_lives_on_does_not_keep_a_mapped_device() -> None:
     with bound_to_vfio(EDU) as function:
-        uri = f"vfio:{function.address}"
+        uri = uri_of(function.address)
         with pymmio.open_device(uri) as edu:
             assert edu.region(0).read32(0) == EDU_ID
             edu.irqs.msi.enable(1)
@@ -86,9 +93,10 @@ def case_a_child_that_lives_on_does_not_keep_a_mapped_device() -> None:
                     assert again.region(0).read32(0) == EDU_ID
 
 
+@by_interface()
 def case_a_mapping_that_is_left_over_is_told_at_close() -> None:
     with bound_to_vfio(EDU) as function:
-        handle = vfio.open(DeviceUri.parse(f"vfio:{function.address}"))
+        handle = vfio.open(DeviceUri.parse(uri_of(function.address)))
         source = handle.open_region(0).mmap_source()
         assert source is not None
         fd, offset = source
@@ -100,10 +108,11 @@ def case_a_mapping_that_is_left_over_is_told_at_close() -> None:
             pass
 
 
+@by_interface()
 def case_memory_enable_off_is_a_fault_and_on_again_works() -> None:
     with bound_to_vfio(EDU) as function:
         for access in ("mapped", "pread"):
-            with pymmio.open_device(f"vfio:{function.address}", access=access) as edu:
+            with pymmio.open_device(uri_of(function.address), access=access) as edu:
                 bar = edu.region(0)
                 assert bar.read32(0) == EDU_ID
                 edu.config.update_command(off=Command.MEMORY)
@@ -115,6 +124,7 @@ def case_memory_enable_off_is_a_fault_and_on_again_works() -> None:
                 assert bar.read32(0) == EDU_ID
 
 
+@by_interface()
 def case_after_sigkill_the_next_run_takes_the_device() -> None:
     def use(uri: str) -> object:
         dev = pymmio.open_device(uri)
@@ -126,7 +136,7 @@ def case_after_sigkill_the_next_run_takes_the_device() -> None:
         return dev, buf
 
     with bound_to_vfio(EDU) as function:
-        uri = f"vfio:{function.address}"
+        uri = uri_of(function.address)
         for _ in range(2):
             with holding(lambda: use(uri)):
                 pass
@@ -135,6 +145,7 @@ def case_after_sigkill_the_next_run_takes_the_device() -> None:
             assert not edu.config.command & Command.BUS_MASTER
 
 
+@by_interface()
 def case_after_sigkill_nvme_is_taken_and_given_back_to_the_kernel() -> None:
     def use(uri: str) -> object:
         dev = pymmio.open_device(uri)
@@ -144,8 +155,8 @@ def case_after_sigkill_nvme_is_taken_and_given_back_to_the_kernel() -> None:
         return dev, buf
 
     with bound_to_vfio(NVME) as function:
-        with holding(lambda: use(f"vfio:{function.address}")):
+        with holding(lambda: use(uri_of(function.address))):
             pass
-        with pymmio.open_device(f"vfio:{function.address}") as nvme:
+        with pymmio.open_device(uri_of(function.address)) as nvme:
             assert nvme.region(0).read32(0x08) >> 16 == 1  # VS, major version
     assert function.driver == "nvme"

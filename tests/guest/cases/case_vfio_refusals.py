@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
 
 from pymmio.backend import vfio
+from pymmio.backend.vfio.kernel import LinuxKernel
+from pymmio.backend.vfio.opening import Interface, open_function
 from pymmio.errors import (
     DeviceBusy,
     DeviceNotFound,
@@ -13,9 +18,19 @@ from pymmio.errors import (
     Unsupported,
     UriError,
 )
+from pymmio.pci.address import PciAddress
 from pymmio.uri import DeviceUri
-from tests.guest.cases.vfio_common import holding, in_child, open_descriptors, open_handle
-from tests.guest.inside import EDU, NVME, bound_to_vfio, find_function, give_back
+from tests.guest.case import case
+from tests.guest.cases.vfio_common import (
+    given_to,
+    holding,
+    in_child,
+    open_descriptors,
+    open_handle,
+    refuses,
+)
+from tests.guest.inside import EDU, NVME, bind_vfio, bound_to_vfio, find_function, give_back
+from tests.guest.interfaces import by_interface, interface, uri_of
 
 USER = 65534
 
@@ -69,40 +84,147 @@ def case_a_device_without_an_iommu_group() -> None:
             assert "in no IOMMU group" in _refused(f"vfio:{name}", Unsupported)
 
 
-def case_a_group_of_another_process_names_it() -> None:
+@case(params=("group-group", "group-cdev", "cdev-group", "cdev-cdev", "cdev-auto", "group-auto"))
+def case_a_device_of_another_process_names_it(how: str) -> None:
+    theirs, ours = how.split("-")
     with bound_to_vfio(EDU) as function:
-        uri = f"vfio:{function.address}"
-        with holding(lambda: vfio.open(DeviceUri.parse(uri))) as pid:
-            said = _refused(uri, DeviceBusy)
-            assert f"already open by process {pid} (" in said
-        with open_handle(function.address):
-            pass
+        uri = f"vfio:{function.address}?interface="
+        with holding(lambda: vfio.open(DeviceUri.parse(uri + theirs))) as pid:
+            said = _refused(uri + ours, DeviceBusy)
+            assert f"process {pid} (" in said, said
+        for how in ("group", "cdev"):
+            vfio.open(DeviceUri.parse(uri + how)).close()
 
 
+@by_interface(guests=("default",))
 def case_opening_twice_in_one_process() -> None:
     with bound_to_vfio(EDU) as function, open_handle(function.address):
-        said = _refused(f"vfio:{function.address}", DeviceBusy)
-        assert f"already open by process {os.getpid()} (" in said
+        for how in ("group", "cdev"):
+            said = _refused(f"vfio:{function.address}?interface={how}", DeviceBusy)
+            assert f"process {os.getpid()} (" in said
 
 
+@by_interface("group", "cdev", "auto", guests=("default",))
 def case_a_user_without_permission() -> None:
-    def as_user(uri: str) -> None:
+    def as_user(address: str) -> None:
         os.setgid(USER)
         os.setuid(USER)
-        said = _refused(uri, PermissionRefused)
-        assert f"chown {USER} /dev/vfio/" in said
-        assert "owner 0, group 0, mode 0600" in said
+        said = _refused(uri_of(address), PermissionRefused)
+        assert "owner 0, group 0, mode 06" in said
+        if interface() == "group":
+            assert f"chown {USER} /dev/vfio/" in said
+        else:
+            assert "chmod 666 /dev/iommu" in said
+        if interface() == "auto":
+            assert "(and by interface=group: /dev/vfio/" in said
 
     with bound_to_vfio(EDU) as function:
-        in_child(lambda: as_user(f"vfio:{function.address}"))
+        in_child(lambda: as_user(function.address))
 
 
-def case_cdev_comes_later() -> None:
+def case_a_user_who_may_use_iommufd_but_not_the_device() -> None:
+    def as_user(address: str) -> None:
+        os.setgid(USER)
+        os.setuid(USER)
+        said = _refused(f"vfio:{address}?interface=cdev", PermissionRefused)
+        assert f"chown {USER} /dev/vfio/devices/vfio" in said
+        assert 'SUBSYSTEM=="vfio-dev"' in said
+
+    with bound_to_vfio(EDU) as function, given_to(USER, "/dev/iommu"):
+        in_child(lambda: as_user(function.address))
+
+
+def case_a_user_who_has_the_group_only_gets_it_by_auto() -> None:
+    def as_user(address: str) -> None:
+        os.setgid(USER)
+        os.setuid(USER)
+        handle = vfio.open(DeviceUri.parse(f"vfio:{address}"))
+        assert handle.interface == "group"
+        assert isinstance(handle.passed_over, PermissionRefused)
+        handle.close()
+
     with bound_to_vfio(EDU) as function:
-        uri = f"vfio:{function.address}?interface=cdev"
-        assert "interface=group" in _refused(uri, Unsupported)
+        with given_to(USER, f"/dev/vfio/{function.iommu_group}"):
+            in_child(lambda: as_user(function.address))
+
+
+def case_auto_is_cdev_where_there_is_one() -> None:
+    with bound_to_vfio(EDU) as function:
+        handle = vfio.open(DeviceUri.parse(f"vfio:{function.address}"))
+        assert (handle.interface, handle.passed_over) == ("cdev", None)
+        handle.close()
+
+
+def case_without_dev_iommu_auto_is_group_and_cdev_says_what_is_missing() -> None:
+    with bound_to_vfio(EDU) as function, _hidden("/dev/iommu"):
+        said = _refused(f"vfio:{function.address}?interface=cdev", Unsupported)
+        assert "there is no /dev/iommu" in said
+        assert "interface=group" in said
+        handle = vfio.open(DeviceUri.parse(f"vfio:{function.address}"))
+        assert handle.interface == "group"
+        assert "there is no /dev/iommu" in str(handle.passed_over)
+        handle.close()
+
+
+def case_without_any_node_the_message_names_both() -> None:
+    with bound_to_vfio(EDU) as function, _hidden("/dev/iommu"):
+        with _hidden(f"/dev/vfio/{function.iommu_group}"):
+            said = _refused(f"vfio:{function.address}", DeviceNotFound)
+            assert f"there is no /dev/vfio/{function.iommu_group}" in said
+            assert "(and by interface=cdev: there is no /dev/iommu" in said
+
+
+@by_interface("group", "cdev", "auto", guests=("default",))
+def case_a_device_that_is_removed_while_it_is_opened() -> None:
+    function = find_function(EDU)
+    bind_vfio(function)
+    remove = Path(f"/sys/bus/pci/devices/{function.address}/remove")
+    try:
+        kernel = _Remover(lambda: remove.write_text("1"))
+        before = open_descriptors()
+        with refuses(DeviceNotFound, function.address, "It was removed"):
+            open_function(kernel, PciAddress.parse(function.address), Interface(interface()))
+        assert not remove.exists()
+        assert open_descriptors() == before
+    finally:
+        Path("/sys/bus/pci/rescan").write_text("1")
+        give_back(find_function(EDU))
+
+
+class _Remover(LinuxKernel):
+    """The running kernel, in which somebody removes the device before the first node is opened."""
+
+    def __init__(self, remove: Callable[[], object]) -> None:
+        self._remove: Callable[[], object] | None = remove
+
+    def open(self, path: str, flags: int) -> int:
+        if self._remove is not None and path.startswith("/dev/vfio/"):
+            self._remove()
+            self._remove = None
+        return super().open(path, flags)
+
+
+@contextmanager
+def _hidden(path: str) -> Iterator[None]:
+    """Take a node away for the block, as it is in a container that was not given it."""
+    os.rename(path, path + ".hidden")
+    try:
+        yield
+    finally:
+        os.rename(path + ".hidden", path)
+
+
+def case_no_iommu_is_refused_where_there_is_one() -> None:
+    with bound_to_vfio(EDU) as function:
+        said = _refused(f"vfio:{function.address}?interface=noiommu", Unsupported)
+        assert f"has an IOMMU (group {function.iommu_group})" in said
 
 
 def case_wrong_uris() -> None:
-    for uri in ("vfio:edu", "vfio:0000:00:03.0?interface=x", "vfio:0000:00:03.0?token=1"):
+    for uri in (
+        "vfio:edu",
+        "vfio:0000:00:03.0?interface=x",
+        "vfio:0000:00:03.0?token=1",
+        "vfio:0000:00:03.0?vf_token=1",
+    ):
         assert _refused(uri, UriError)

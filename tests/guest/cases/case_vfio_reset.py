@@ -5,6 +5,7 @@ from __future__ import annotations
 from pymmio.errors import Unsupported
 from tests.guest.cases.vfio_common import MEMORY_SPACE, bound_handle, refuses, set_command
 from tests.guest.inside import EDU, NVME, wait_until
+from tests.guest.interfaces import by_interface
 
 # NVMe Base 2.0 §3.1.3
 CC, CSTS, AQA, ASQ, ACQ = 0x14, 0x1C, 0x24, 0x28, 0x30
@@ -12,6 +13,7 @@ ENABLE = 4 << 20 | 6 << 16 | 1  # entries of 16 and 64 bytes, CC.EN
 RDY = 1 << 0
 
 
+@by_interface()
 def case_edu_on_the_root_bus_cannot_be_reset_and_says_why() -> None:
     with bound_handle(EDU) as edu:
         with refuses(Unsupported, "cannot be reset", "root bus"):
@@ -19,6 +21,7 @@ def case_edu_on_the_root_bus_cannot_be_reset_and_says_why() -> None:
         assert edu.open_region(0).read(0, 4) == 0x010000ED  # and nothing happened to it
 
 
+@by_interface()
 def case_nvme_is_reset() -> None:
     with bound_handle(NVME) as nvme:
         bar = nvme.open_region(0)

@@ -17,7 +17,8 @@ from pymmio.dma.memory import SharedMemory
 from pymmio.errors import Closed, PymmioError
 from pymmio.handle import CONFIG_REGION, DeviceHandle
 from pymmio.uri import DeviceUri
-from tests.guest.inside import bound_to_vfio
+from tests.guest.inside import Function, bound_to_vfio
+from tests.guest.interfaces import interface, uri_of
 
 _kept: list[object] = []  # what would else be finalised
 
@@ -29,9 +30,10 @@ IO_SPACE, MEMORY_SPACE, BUS_MASTER = 1 << 0, 1 << 1, 1 << 2
 def open_handle(address: str) -> Iterator[VfioDevice]:
     """Open a bound function for the block; memory decoding and bus mastering are on.
 
-    The block may close it.
+    It goes by the interface of the running case.  The block may close it.
     """
-    handle = vfio.open(DeviceUri.parse(f"vfio:{address}"))
+    handle = vfio.open(DeviceUri.parse(uri_of(address)))
+    assert interface() in (handle.interface, "auto")
     try:
         set_command(handle, on=MEMORY_SPACE | BUS_MASTER)
         yield handle
@@ -46,6 +48,31 @@ def bound_handle(ids: tuple[int, int]) -> Iterator[VfioDevice]:
     """Bind the only function with these ids to vfio-pci and open it, both for the block."""
     with bound_to_vfio(ids) as function, open_handle(function.address) as handle:
         yield handle
+
+
+def cdev_of(function: Function) -> str:
+    """Return the node of a function that is bound to vfio-pci."""
+    (name,) = os.listdir(function.path / "vfio-dev")
+    return f"/dev/vfio/devices/{name}"
+
+
+def nodes_of(function: Function) -> list[str]:
+    """Return the nodes that a user must own to open a function by the running case's interface."""
+    if interface() == "group":
+        return [f"/dev/vfio/{function.iommu_group}"]
+    return [cdev_of(function), "/dev/iommu"]
+
+
+@contextmanager
+def given_to(user: int, *nodes: str) -> Iterator[None]:
+    """Let ``user`` own ``nodes`` for the block."""
+    for node in nodes:
+        os.chown(node, user, user)
+    try:
+        yield
+    finally:
+        for node in nodes:
+            os.chown(node, 0, 0)
 
 
 def set_command(handle: DeviceHandle, *, on: int = 0, off: int = 0) -> None:
