@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 INSTALL_TIMEOUT_S = 900.0
+_ROOTS_PATH = ("/usr/sbin", "/sbin")  # not in the PATH of users; the guest runs as root
 
 
 @dataclass(frozen=True)
@@ -22,9 +23,10 @@ class Need:
     header: str = ""
 
     def is_present(self) -> bool:
-        """Look for the command in PATH or the header below /usr/include (or where it says)."""
+        """Look for the command in PATH and root's, or the header below /usr/include."""
         if self.command:
-            return shutil.which(self.command) is not None
+            path = os.pathsep.join((os.environ.get("PATH", os.defpath), *_ROOTS_PATH))
+            return shutil.which(self.command, path=path) is not None
         return (Path("/usr/include") / self.header).exists()
 
 

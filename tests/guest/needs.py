@@ -21,6 +21,10 @@ RUN = {
         Need("qemu-system-x86", command="qemu-system-x86_64"),
         Need("busybox-static", command="busybox"),
         Need("util-linux", command="setpriv"),
+        # Run inside the guest: what a device must not be taken away from.
+        Need("dmsetup", command="dmsetup"),
+        Need("e2fsprogs", command="mkfs.ext4"),
+        Need("mount", command="swapon"),
     ),
 }
 

@@ -11,11 +11,12 @@ import os
 
 from pymmio.backend.vfio.bind.machine import Machine
 from pymmio.backend.vfio.bind.processes import OpenFile, find_open, mapping_processes
-from pymmio.backend.vfio.sysfs import PciFunction, directory
+from pymmio.backend.vfio.sysfs import PciFunction, directory, group_members
 from pymmio.errors import DeviceBusy
 
 __all__ = ["refuse_vfio_users"]
 
+_DEVICES = "/sys/bus/pci/devices"
 _DEVICE_FILE = "[vfio-device]"  # the name of a device's descriptor that a group handed out
 
 
@@ -32,8 +33,8 @@ def refuse_vfio_users(machine: Machine, function: PciFunction) -> None:
             raise _busy(function, "a process that cannot be seen from here has")
     if any(user.pid == os.getpid() for user in users):
         raise DeviceBusy(
-            f"{function.address} is open in this very program, which would wait for itself for "
-            "ever",
+            f"{function.address}, or another device of its IOMMU group, is open in this very "
+            "program, which would wait for itself for ever",
             hint="Close the Device, and everything that maps its regions, first",
         )
     if users:
@@ -42,19 +43,25 @@ def refuse_vfio_users(machine: Machine, function: PciFunction) -> None:
 
 def _busy(function: PciFunction, who: str) -> DeviceBusy:
     return DeviceBusy(
-        f"{function.address} is in use through VFIO: {who} it, its group or a mapping open",
+        f"{function.address} is in use through VFIO: {who} it, another device of its IOMMU "
+        "group or a mapping open",
         hint="Let that end first: the kernel would wait for it, for as long as it takes",
     )
 
 
 def _nodes(machine: Machine, function: PciFunction) -> tuple[str, ...]:
-    names = machine.listed(f"{directory(function.address)}/vfio-dev")
-    nodes = [f"/dev/vfio/devices/{name}" for name in names]
-    if function.iommu_group is not None:
-        nodes += [
-            f"/dev/vfio/{function.iommu_group}",
-            f"/dev/vfio/noiommu-{function.iommu_group}",
-        ]
+    """Return the nodes that lead to the device or to another one of its group.
+
+    While a program has one member, no kernel driver gets another: DMA of a group has one owner.
+    """
+    group = function.iommu_group
+    places = {directory(function.address)}
+    nodes = []
+    if group is not None:
+        nodes += [f"/dev/vfio/{group}", f"/dev/vfio/noiommu-{group}"]
+        places |= {f"{_DEVICES}/{member.address}" for member in group_members(machine, group)}
+    for place in sorted(places):
+        nodes += [f"/dev/vfio/devices/{name}" for name in machine.listed(f"{place}/vfio-dev")]
     return tuple(nodes)
 
 
