@@ -175,8 +175,8 @@ def _read(namespace: Namespace, lba: int, blocks: int, *, verify: bool) -> _Pass
             busy_s += time.perf_counter() - before
             length = count * namespace.block_size
             if expected is not None:
-                with memoryview(buffer) as view:
-                    _compare(view[:length], next(expected)[2], at, namespace.block_size)
+                with memoryview(buffer) as view, view[:length] as got:
+                    _compare(got, next(expected)[2], at, namespace.block_size)
             advance(length)
     return _Pass("read", total, busy_s)
 

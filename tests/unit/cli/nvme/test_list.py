@@ -1,0 +1,28 @@
+"""``pymmio nvme list``."""
+
+from __future__ import annotations
+
+from tests.unit.cli.running import json_of, output
+
+
+def test_one_line_a_namespace() -> None:
+    head, *rows = output("nvme", "list", "sim:nvme?size=2M&ns=3").splitlines()
+    assert head.split() == ["nsid", "size", "blocks", "block", "size", "identifier"]
+    assert [row.split()[:6] for row in rows] == [
+        [str(nsid), "2", "MiB", "4096", "512", "B"] for nsid in (1, 2, 3)
+    ]
+    assert len({row.split()[6] for row in rows}) == 3
+
+
+def test_blocks_of_4096_bytes() -> None:
+    (row,) = output("nvme", "list", "sim:nvme?size=2M&block_size=4096").splitlines()[1:]
+    assert row.split()[:6] == ["1", "2", "MiB", "512", "4", "KiB"]
+
+
+def test_json_has_numbers_and_identifiers() -> None:
+    found = json_of("nvme", "list", "sim:nvme?size=2M")
+    (one,) = found["namespaces"]
+    assert (one["nsid"], one["block_size"], one["block_count"]) == (1, 512, 4096)
+    assert one["size"] == 2 << 20
+    assert set(one["ids"]) >= {"uuid", "nguid", "eui64"}
+    assert len(one["ids"]["uuid"]) == 36
