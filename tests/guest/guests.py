@@ -74,6 +74,16 @@ SLOTS = Guest(
     ),
 )
 
-NO_IOMMU = Guest(name="no-iommu", iommu="none", devices=("edu",))
+NETWORK = Guest(name="network", devices=("virtio-net-pci,disable-legacy=on,iommu_platform=on",))
 
-GUESTS = {guest.name: guest for guest in (DEFAULT, GROUPS, VIRTIO_IOMMU, SHARED, SLOTS, NO_IOMMU)}
+# edu reaches 28 bits of addresses unless it is told otherwise (QEMU docs/specs/edu.rst).
+NO_IOMMU = Guest(
+    name="no-iommu",
+    iommu="none",
+    devices=("edu,dma_mask=0xffffffffff", "nvme,serial=pymmio-0,drive=nvme0"),
+    disks=(Disk("nvme0", 16 * MIB),),
+)
+
+GUESTS = {
+    guest.name: guest for guest in (DEFAULT, GROUPS, VIRTIO_IOMMU, SHARED, SLOTS, NETWORK, NO_IOMMU)
+}

@@ -405,6 +405,25 @@ def case_a_mapping_alone_is_not_taken_away(interface: str) -> None:
     assert state(edu) == (None, "")
 
 
+@case(guest="network")
+def case_a_network_interface_that_is_up() -> None:
+    nic = find_function((0x1AF4, 0x1041))
+    driver, (interface,) = nic.driver, nic.path.glob("virtio*/net/*")
+    name = interface.name
+    assert driver == "virtio-pci"
+    run("busybox", "ip", "link", "set", name, "up")
+    message = busy(nic, f"network interface {name} is up", force=True)
+    assert message.endswith(
+        f"First: ip link set {name} down. --force (force=True) takes it away from them all the same"
+    )
+    run("busybox", "ip", "link", "set", name, "down")
+    bind(nic.address)
+    assert state(nic) == ("vfio-pci", "vfio-pci")
+    restore(nic.address)
+    assert state(nic) == (driver, "")
+    wait_until(lambda: list(nic.path.glob("virtio*/net/*")), 10.0, "the interface")
+
+
 # --- rights, absence ------------------------------------------------------------------------
 
 
