@@ -19,6 +19,7 @@ extensions = [
     "sphinx.ext.autodoc",
     "sphinx.ext.doctest",
     "sphinx_click",
+    "click_examples",
     "pymmio_docs",
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
@@ -26,6 +27,7 @@ exclude_patterns = ["_build", "examples"]
 root_doc = "index"
 default_role = "code"
 highlight_language = "python"
+smartquotes_action = "qe"  # no dashes: they would spoil options of commands
 
 autodoc_class_signature = "mixed"
 autodoc_default_options = {"member-order": "bysource"}

@@ -96,10 +96,9 @@ A URI names a device and the way to reach it:
   sim:MODEL?OPTION=VALUE    a model in this process; needs no hardware and no rights
   vfio:DOMAIN:BUS:DEV.FN    real hardware, through Linux VFIO
 
-\b
 Exit codes: 0 done, 1 error of the device or the system, 2 wrong usage (nothing was
 touched), 3 not permitted, 4 no such device, 5 time-out, 6 busy, 130 Ctrl-C.
-PYMMIO_TRACEBACK=1 shows where in the program an error came from.
+PYMMIO_TRACEBACK=1 in the environment shows where an error came from.
 """,
 )
 @click.version_option(__version__, "-V", "--version", package_name="pymmio", prog_name="pymmio")

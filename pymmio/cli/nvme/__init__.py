@@ -29,9 +29,8 @@ Examples:
   pymmio nvme read vfio:0000:01:00.0 --lba 0 --blocks 1
   pymmio nvme bench sim:nvme --rw randread --bs 4096 --qd 32 --seconds 3
 
-\b
-The controller is taken from whatever else uses it: it must be bound to vfio-pci, and it is
-reset when it is opened and shut down at the end.
+The controller is reset when it is opened and shut down at the end. Real hardware must be
+bound to vfio-pci.
 """,
 )
 def nvme() -> None:
