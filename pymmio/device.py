@@ -22,6 +22,7 @@ from pymmio.errors import (
     PymmioError,
     Unsupported,
 )
+from pymmio.function import RESET_TIMEOUT_S, Function
 from pymmio.handle import CONFIG_REGION, Access, DeviceHandle, IrqKind, MappedArea, RegionInfo
 from pymmio.irq import EventWatcher, Interrupts, Subscription
 from pymmio.mmio import (
@@ -46,7 +47,6 @@ __all__ = ["Device", "open_device"]
 
 CLOSE_TIMEOUT_S = 30.0
 """How long closing may take in the kernel, which may reset the device then, in seconds."""
-RESET_TIMEOUT_S = 30.0
 
 CONFIG_RULE = AccessRule(widths=frozenset({1, 2, 4}), device_widths=frozenset({1, 2, 4}))
 
@@ -94,7 +94,7 @@ def open_device(
     return device
 
 
-class Device:
+class Device(Function):
     """An open device.  Close it, or use it in a ``with`` statement.
 
     Closing undoes everything in the order that is safe for memory: bus mastering off,
@@ -123,7 +123,7 @@ class Device:
         self._opened: dict[int, Region] = {}
         self._by_rule: dict[tuple[int, AccessRule], Region] = {}
         self._enabled_master = False
-        self._diagnosis: Diagnosis | None = None  # not before configuration space is there
+        self._explain: Callable[[PymmioError], PymmioError] | None = None
         self._mappings: list[Mapping] = []
         self._called: list[HandleRegion] = []
         self._why: Callable[[], PymmioError] | None = None
@@ -139,8 +139,8 @@ class Device:
                 self._decoding |= Command.IO
             before = self.config.update_command(on=self._decoding)
             undo.callback(self.config.update_command, off=self._decoding & ~before)
-            self._diagnosis = Diagnosis(self.name, self.config, handle.is_gone)
-            self.irqs = Interrupts(handle.irq, name=self.name, explain=self._diagnosis)
+            self._diagnosis = self._explain = Diagnosis(self.name, self.config, handle.is_gone)
+            self.irqs = Interrupts(handle.irq, name=self.name, explain=self._explain)
             undo.callback(self.irqs.close)
             if shared_dma is None:
                 self.dma = DmaSpace(handle.dma, name=self.name)
@@ -200,7 +200,7 @@ class Device:
         handle = self.handle.open_region(info.index)
         name = f"{self.name} {info.name}"
         calls = Access.PREAD if handle.pread_source() is not None else Access.MESSAGE
-        rest = HandleRegion(handle, access=calls, name=name, rule=rule, explain=self._diagnosis)
+        rest = HandleRegion(handle, access=calls, name=name, rule=rule, explain=self._explain)
         way = self._access if info.index != CONFIG_REGION else Access.AUTO
         source = handle.mmap_source() if info.mappable and current().has_accessors else None
         is_whole = info.mappable == (MappedArea(0, info.size),)
@@ -226,7 +226,7 @@ class Device:
                     fd, start + part.offset, part.size, name, writable=info.writable
                 )
                 undo.callback(mapping.close)
-                mapping.explain = self._diagnosis
+                mapping.explain = self._explain
                 areas.append((part.offset, MappedRegion(mapping, rule=rest.rule)))
             undo.pop_all()
         self._mappings += [area.mapping for _, area in areas]
@@ -265,12 +265,15 @@ class Device:
         reset, and DeviceTimeout if it has not come back after ``timeout_s``: then it goes on
         in the kernel, all use of the device raises DeviceTimeout, and close is what is left.
         """
+        self._run_reset(self.handle.reset, timeout_s)
+
+    def _run_reset(self, reset: Callable[[], None], timeout_s: float) -> None:
         with self._lock, ExitStack() as undo:
             self._require_open()
             for mapping in self._mappings:
                 mapping.pause()
                 undo.callback(mapping.resume)
-            self._reset = BoundedCall(self.handle.reset, name=f"pymmio reset of {self.name}")
+            self._reset = BoundedCall(reset, name=f"pymmio reset of {self.name}")
             if not self._reset.wait(timeout_s):
                 late = f"{self.name}: a reset has not come back from the kernel"
                 self._refuse(lambda: DeviceTimeout(late, hint="Close the device; open it anew"))
@@ -279,7 +282,10 @@ class Device:
                     hint="It goes on in the kernel. Close the device and open it anew; does the "
                     "slot or the link have power?",
                 )
-            self._reset.result()
+            try:
+                self._reset.result()
+            except PymmioError as error:
+                raise self._diagnosis(error) from error.__cause__
             self.config.update_command(on=self._decoding)
 
     def _refuse(self, why: Callable[[], PymmioError]) -> None:

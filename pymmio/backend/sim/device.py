@@ -8,6 +8,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
+from pymmio.backend.handle_config import HandleConfig
 from pymmio.backend.model import BarSpec, DeviceModel
 from pymmio.backend.model_config import SIZE as CONFIG_SIZE
 from pymmio.backend.model_config import ConfigModel, msix_table_size
@@ -16,6 +17,7 @@ from pymmio.backend.sim.irq import SimIrq
 from pymmio.backend.sim.slot import SimSlot
 from pymmio.errors import AccessFault, DeviceGone, DeviceNotFound, IommuFault
 from pymmio.handle import CONFIG_REGION, IrqKind, MappedArea, RegionInfo
+from pymmio.pci.resets import ResetKind, ResetMethod, ResetMethods, look_at_resets
 
 __all__ = ["SimHandle"]
 
@@ -96,6 +98,11 @@ class SimHandle:
     def is_gone(self) -> bool:
         """Ask whether the device was unplugged."""
         return self.slot.is_empty
+
+    def reset_methods(self) -> ResetMethods:
+        """Return the way that every model has, besides what its configuration space says."""
+        own = look_at_resets(HandleConfig(self.open_region(CONFIG_REGION))).looked_at
+        return ResetMethods((*own, ResetMethod(ResetKind.MODEL, True, "the model starts anew")))
 
     def close(self) -> None:
         """Close the model and free its memory; its IOMMU with the last device behind it."""

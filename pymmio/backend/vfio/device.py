@@ -6,11 +6,13 @@ Source: Linux 6.12, include/uapi/linux/vfio.h and drivers/vfio/pci/vfio_pci_core
 from __future__ import annotations
 
 import errno
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
+from pymmio.backend.handle_config import HandleConfig
 from pymmio.backend.vfio import uapi
 from pymmio.backend.vfio.capchain import ask
 from pymmio.backend.vfio.connection import Connection
+from pymmio.backend.vfio.hot_reset import HotReset
 from pymmio.backend.vfio.irq import VfioIrq
 from pymmio.backend.vfio.kernel import Kernel
 from pymmio.backend.vfio.msix_table import find_msix_table
@@ -18,14 +20,17 @@ from pymmio.backend.vfio.qword import is_one_access
 from pymmio.backend.vfio.refusals import reason
 from pymmio.backend.vfio.region import VfioRegion
 from pymmio.backend.vfio.region_info import RegionRecord, read_region
-from pymmio.backend.vfio.sysfs import PciFunction, directory
+from pymmio.backend.vfio.sysfs import PciFunction, directory, reset_methods
 from pymmio.errors import DeviceBusy, DeviceGone, ProtocolError, PymmioError, Unsupported
 from pymmio.forks import track
 from pymmio.handle import CONFIG_REGION, DmaHandle, IrqKind, RegionInfo
+from pymmio.pci.address import PciAddress
 from pymmio.pci.header import Command, Offset
+from pymmio.pci.resets import ResetMethods, SystemResets, look_at_resets
 
 __all__ = ["VfioDevice"]
 
+_NOT_OFFERED = "VFIO found no way to reset it alone"
 _MAX_INDICES = 256  # vfio-pci has 9 regions and few more that are specific to a device
 
 
@@ -115,12 +120,15 @@ class VfioDevice:
     def reset(self) -> None:
         """Reset the function by what it has: FLR, power management, or its slot or bus.
 
-        All registers fall back to their defaults; VFIO restores the configuration header.
-        Raises Unsupported where there is no way, DeviceBusy and DeviceGone.
+        The bus is reset with other functions only where all of these are nobody's.  All
+        registers fall back to their defaults; VFIO restores the configuration header.
+        Raises Unsupported, with what was looked at, where there is no way, DeviceBusy and
+        DeviceGone.
         """
         fd = self._connection.device.fd
         if not self._flags & uapi.DeviceFlags.RESET:
-            raise self._no_reset("VFIO found no way to reset it")
+            self._reset_bus(_NOT_OFFERED)
+            return
         try:
             self._kernel.ioctl(fd, uapi.DEVICE_RESET)
         except OSError as error:
@@ -131,7 +139,24 @@ class VfioDevice:
                 ) from error
             if error.errno in (errno.ENODEV, errno.ENXIO):
                 raise DeviceGone(f"{self.name}: reset: the device is gone") from error
-            raise self._no_reset(reason(error)) from error
+            self._reset_bus(reason(error))
+
+    def hot_reset(self, affecting: Collection[PciAddress] = ()) -> None:
+        """Reset slot or bus; open devices of this process only where ``affecting`` names them.
+
+        Raises Unsupported, DeviceBusy and DeviceGone.
+        """
+        HotReset(self._kernel, self._function, self._connection).run(affecting)
+
+    def reset_methods(self) -> ResetMethods:
+        """Return what can reset the function, and what was looked at in vain; reads only."""
+        is_offered = self._flags & uapi.DeviceFlags.RESET
+        system = SystemResets(
+            listed=reset_methods(self._kernel, self._function.address),
+            refusal=None if is_offered else _NOT_OFFERED,
+            more=(HotReset(self._kernel, self._function, self._connection).method(),),
+        )
+        return look_at_resets(HandleConfig(self.open_region(CONFIG_REGION)), system)
 
     def is_gone(self) -> bool:
         """Ask whether the device has left the machine, after something failed."""
@@ -184,6 +209,13 @@ class VfioDevice:
         if CONFIG_REGION not in regions:
             raise ProtocolError(f"{self.name}: VFIO offers no configuration space")
         return regions
+
+    def _reset_bus(self, seen: str) -> None:
+        """Reset slot or bus, for want of anything better; else say what was looked at."""
+        try:
+            self.hot_reset()
+        except (Unsupported, DeviceBusy) as error:
+            raise self._no_reset(f"{seen}; looked at {self.reset_methods().why_none()}") from error
 
     def _no_reset(self, seen: str) -> Unsupported:
         return Unsupported(

@@ -20,6 +20,7 @@ __all__ = [
     "group_members",
     "holders",
     "is_noiommu_group",
+    "reset_methods",
 ]
 
 _DEVICES = "/sys/bus/pci/devices"
@@ -103,6 +104,17 @@ class PciFunction:
 def directory(address: PciAddress) -> str:
     """Return the directory of a function in sysfs."""
     return f"{_DEVICES}/{address}"
+
+
+def reset_methods(kernel: Kernel, address: PciAddress) -> tuple[str, ...] | None:
+    """Return the ways that the kernel would reset a function by, best first.
+
+    None where it shows no file: there is no way, or it is older than Linux 5.15.
+    """
+    try:
+        return tuple(kernel.read_text(f"{directory(address)}/reset_method").split())
+    except OSError:
+        return None
 
 
 def is_noiommu_group(kernel: Kernel, group: int) -> bool:

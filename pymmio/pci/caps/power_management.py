@@ -86,13 +86,7 @@ class PowerManagement(Capability):
         self._check_answers(control)
         if state == control.power_state:
             return
-        supported = self.supported_states
-        if state not in supported:
-            raise Unsupported(
-                f"power state {state.name} asked for, the function has"
-                f" {', '.join(member.name for member in supported)}",
-                hint="Choose one of these",
-            )
+        self.require_state(state)
         if state < control.power_state and state != PowerState.D0:
             raise Unsupported(
                 f"power state {state.name} asked for while in {control.power_state.name}:"
@@ -112,6 +106,16 @@ class PowerManagement(Capability):
                 f"power state {state.name} asked for, the function is in"
                 f" {after.power_state.name} after the time it may take; PMCSR={after!r}",
                 hint="A bridge above may hold it, or it refuses the state",
+            )
+
+    def require_state(self, state: PowerState) -> None:
+        """Raise Unsupported if the function lacks this state."""
+        supported = self.supported_states
+        if state not in supported:
+            raise Unsupported(
+                f"power state {state.name} asked for, the function has"
+                f" {', '.join(member.name for member in supported)}",
+                hint="Choose one of these",
             )
 
     @property

@@ -34,6 +34,11 @@ REQUESTS = {
     0x3B71: "IOMMU_MAP_DMA",
     0x3B72: "IOMMU_UNMAP_DMA",
 }
+# The same numbers mean something else on a device.
+DEVICE_REQUESTS = {
+    0x3B70: "DEVICE_GET_PCI_HOT_RESET_INFO",
+    0x3B71: "DEVICE_PCI_HOT_RESET",
+}
 
 
 def oserror(number: int) -> OSError:
@@ -139,6 +144,10 @@ class FakeKernel:
             cap(3, 1, struct.pack("=I", 65535)),
         ]
         self.maps: dict[int, tuple[int, int]] = {}  # iova -> size, vaddr
+        # who a reset of the bus would hit: group or device id, segment, bus, devfn
+        self.hot_reset_info: list[tuple[int, int, int, int]] | None = None
+        self.hot_reset_flags = 0
+        self.hot_resets: list[list[str]] = []  # the groups that were shown
         self.max_transfer: int | None = None
         self.uname = ("6.12.57-amd64", "x86_64")
         self.change_answer: dict[str, Callable[[bytes], bytes]] = {}
@@ -160,8 +169,10 @@ class FakeKernel:
             self.container_set = False
 
     def ioctl(self, fd: int, request: int, argument: bytearray | int = 0) -> int:
-        name = REQUESTS[request & 0xFFFF]
         path = self.open_fds[fd]
+        name = REQUESTS[request & 0xFFFF]
+        if path == ADDRESS:
+            name = DEVICE_REQUESTS.get(request & 0xFFFF, name)
         if name == "DEVICE_GET_REGION_INFO" and isinstance(argument, bytearray):
             self._step(f"{name} {struct.unpack_from('=I', argument, 8)[0]}")
         else:
@@ -322,6 +333,24 @@ class FakeKernel:
 
     def _device_reset(self, argument: int) -> None:
         pass
+
+    def _device_get_pci_hot_reset_info(self, argument: bytearray) -> None:
+        if self.hot_reset_info is None:
+            raise oserror(errno.ENODEV)
+        (size,) = struct.unpack_from("=I", argument)
+        assert size == len(argument)
+        devices = b"".join(struct.pack("=IHBB", *one) for one in self.hot_reset_info)
+        count = len(self.hot_reset_info)
+        struct.pack_into("=II", argument, 4, self.hot_reset_flags, count)
+        if 12 + len(devices) > size:
+            raise oserror(errno.ENOSPC)
+        argument[12 : 12 + len(devices)] = devices
+
+    def _device_pci_hot_reset(self, argument: bytearray) -> None:
+        size, flags, count = struct.unpack_from("=III", argument)
+        assert (size, flags) == (len(argument), 0)
+        fds = struct.unpack_from(f"={count}i", argument, 12)
+        self.hot_resets.append([self.open_fds[fd] for fd in fds])
 
     def _iommu_get_info(self, argument: bytearray) -> None:
         flags = 0b01 | (0b10 if self.iommu_caps else 0)
