@@ -128,19 +128,3 @@ def case_without_an_iommu_the_refusal_speaks_of_it() -> None:
     edu = find_function(EDU)
     with refuses(Unsupported, "this kernel uses no IOMMU", "intel_iommu=on"):
         _open(edu.address)
-
-
-@case(guest="no-iommu")
-def case_no_iommu_mode_is_not_used_unasked() -> None:
-    mode = Path("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode")
-    mode.write_text("1")
-    edu = find_function(EDU)
-    (edu.path / "driver_override").write_text("vfio-pci\n")
-    Path("/sys/bus/pci/drivers_probe").write_text(edu.address)
-    try:
-        assert edu.driver == "vfio-pci"
-        with refuses(Unsupported, "without an IOMMU only"):
-            _open(edu.address)
-    finally:
-        give_back(edu)
-        mode.write_text("0")

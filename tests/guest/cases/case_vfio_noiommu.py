@@ -1,0 +1,170 @@
+"""Without an IOMMU: only when asked for by name, and then with real DMA."""
+
+from __future__ import annotations
+
+import os
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pymmio
+from pymmio.backend import vfio
+from pymmio.backend.vfio.noiommu import NoIommuWarning
+from pymmio.errors import BudgetExceeded, DmaError, PermissionRefused, Unsupported
+from pymmio.handle import Iova
+from pymmio.uri import DeviceUri
+from pymmio_drivers.nvme import Controller
+from tests.contract.shared import SHARED
+from tests.contract.suite import SUITE
+from tests.guest.case import case
+from tests.guest.cases.vfio_common import in_child, refuses, shared_page
+from tests.guest.inside import EDU, NVME, Function, find_function, find_functions, give_back
+
+GUEST = "no-iommu"
+MODE = Path("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode")
+POOL = Path("/proc/sys/vm/nr_hugepages")
+TAINTED = Path("/proc/sys/kernel/tainted")
+TAINT_USER = 1 << 6  # Linux Documentation/admin-guide/tainted-kernels.rst
+USER = 65534
+
+# The device reaches all memory: what it must not reach cannot be shown.
+NOT_HERE = {
+    "dma_outside_what_is_mapped_reaches_no_memory",
+    "a_buffer_that_is_closed_is_gone_for_both",
+}
+CHECKS = {c.__name__: c for c in SUITE if c.__name__ not in NOT_HERE}
+SHARED_CHECKS = {c.__name__: c for c in SHARED if c.__name__ not in NOT_HERE}
+
+
+def _uri(function: Function) -> str:
+    return f"vfio:{function.address}?interface=noiommu"
+
+
+@contextmanager
+def _bound(function: Function, *, pool: int = 24) -> Iterator[str]:
+    """Bind a function without an IOMMU for the block, with so many huge pages in the pool."""
+    warnings.simplefilter("ignore", NoIommuWarning)
+    POOL.write_text(str(pool))
+    MODE.write_text("1")
+    (function.path / "driver_override").write_text("vfio-pci\n")
+    if function.driver:
+        (function.path / "driver" / "unbind").write_text(function.address)
+    Path("/sys/bus/pci/drivers_probe").write_text(function.address)
+    try:
+        assert function.driver == "vfio-pci"
+        yield _uri(function)
+    finally:
+        give_back(function)
+        MODE.write_text("0")
+        POOL.write_text("0")
+
+
+@case(guest=GUEST)
+def case_auto_refuses_and_says_how_to_ask() -> None:
+    edu = find_function(EDU)
+    with _bound(edu):
+        with refuses(Unsupported, "without an IOMMU only", f"{_uri(edu)}"):
+            vfio.open(DeviceUri.parse(f"vfio:{edu.address}"))
+        with refuses(Unsupported, "no cdevs"):
+            vfio.open(DeviceUri.parse(f"vfio:{edu.address}?interface=cdev"))
+
+
+@case(guest=GUEST)
+def case_a_device_that_was_bound_otherwise_says_what_to_do() -> None:
+    edu = find_function(EDU)
+    give_back(edu)
+    with refuses(Unsupported, "was not told to do without", f"echo 1 > {MODE}"):
+        vfio.open(DeviceUri.parse(_uri(edu)))
+
+
+@case(guest=GUEST)
+def case_the_price_is_told() -> None:
+    edu = find_function(EDU)
+    with _bound(edu) as uri, warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        handle = vfio.open(DeviceUri.parse(uri))
+        handle.close()
+        assert handle.interface == "noiommu"
+        assert [w.category for w in told] == [NoIommuWarning]
+        assert "reaches all memory" in str(told[0].message)
+        assert int(TAINTED.read_text()) & TAINT_USER
+
+
+@case(guest=GUEST, timeout_s=60, params=tuple(CHECKS))
+def case_contract(name: str) -> None:
+    with _bound(find_function(EDU)) as uri:
+        CHECKS[name](uri)
+
+
+@case(guest=GUEST)
+def case_an_nvme_controller_is_driven() -> None:
+    with _bound(find_function(NVME), pool=64) as uri, Controller.open(uri) as controller:
+        assert controller.identity.sn == "pymmio-0"
+        namespace = controller.namespaces[1]
+        namespace.write_bytes(b"\x5a" * 8192, lba=16)
+        assert namespace.read_bytes(lba=16, blocks=16) == b"\x5a" * 8192
+
+
+@case(guest=GUEST)
+def case_two_devices_see_the_same_addresses() -> None:
+    with _bound(find_function(EDU)) as uri, _bound(find_function(NVME)) as other:
+        with pymmio.open_device(uri) as edu:
+            with pymmio.open_device(other, share_dma_with=edu) as nvme:
+                assert nvme.dma is edu.dma
+
+
+@case(guest=GUEST)
+def case_addresses_are_physical_and_memory_is_one_huge_page() -> None:
+    with _bound(find_function(EDU)) as uri, pymmio.open_device(uri) as edu:
+        with edu.dma.alloc(100) as buf:
+            assert buf.iova % (2 << 20) == 0
+            assert edu.dma.mapped_bytes == 2 << 20
+            with open("/dev/mem", "rb") as memory:
+                with memoryview(buf) as view:
+                    view[:8] = b"physical"
+                memory.seek(buf.iova)
+                assert memory.read(8) == b"physical"
+
+
+@case(guest=GUEST)
+def case_small_pages_and_wrong_addresses_are_refused() -> None:
+    with _bound(find_function(EDU)) as uri:
+        handle = vfio.open(DeviceUri.parse(uri))
+        try:
+            with refuses(DmaError, "cannot be mapped at 0x10000"):
+                handle.dma.map(Iova(0x10000), 0x1000, address=_touched(), fd=-1, fd_offset=0)
+            with refuses(DmaError, "not all in memory"):
+                handle.dma.map(Iova(0x10000), 0x1000, address=shared_page(), fd=-1, fd_offset=0)
+        finally:
+            handle.close()
+
+
+def _touched() -> int:
+    import ctypes
+
+    address = shared_page()
+    ctypes.memset(address, 1, 1)
+    return address
+
+
+@case(guest=GUEST)
+def case_an_empty_pool_says_how_to_fill_it() -> None:
+    with _bound(find_function(EDU), pool=0) as uri, pymmio.open_device(uri) as edu:
+        with refuses(BudgetExceeded, "0 are free", "sysctl vm.nr_hugepages"):
+            edu.dma.alloc(4096)
+
+
+@case(guest=GUEST)
+def case_a_user_without_root_is_told_what_it_takes() -> None:
+    def as_user(uri: str) -> None:
+        os.setgid(USER)
+        os.setuid(USER)
+        with refuses(PermissionRefused, "CAP_SYS_RAWIO"):
+            vfio.open(DeviceUri.parse(uri))
+
+    with _bound(find_function(EDU)) as uri:
+        (node,) = Path("/dev/vfio").glob("noiommu-*")
+        os.chown(node, USER, USER)
+        in_child(lambda: as_user(uri))
+        assert len(find_functions(EDU)) == 1
