@@ -5,6 +5,7 @@ Source: Linux 6.12, Documentation/driver-api/vfio.rst, "Groups, Devices, and IOM
 
 from __future__ import annotations
 
+import errno
 import os
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -156,6 +157,8 @@ class Container:
             try:
                 self._kernel.ioctl(group.descriptor.fd, uapi.GROUP_UNSET_CONTAINER)
             except OSError as error:
+                if error.errno == errno.EINVAL:
+                    return  # who removes or unbinds the device went on and detached the group
                 raise refusals.still_held(function, error) from error
 
     def leave(self) -> None:
