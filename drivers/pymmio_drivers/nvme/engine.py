@@ -57,7 +57,7 @@ class Engine:
         self.qid = qid
         self.depth = depth
         self._sizes = ((sq, depth * SQE_SIZE), (cq, depth * CQE_SIZE))
-        self._doorbells = doorbells
+        self.doorbells = doorbells
         self._python_way = any(doorbell.needs_delivery for doorbell in doorbells)
         self._memory = ffi.new("uint64_t[]", (lib.nvme_qp_size(depth - 1) + 7) // 8)
         self.qp = ffi.cast("nvme_qp *", self._memory)
@@ -133,13 +133,13 @@ class Engine:
 
     def deliver(self) -> None:
         """Write doorbell values that were left to Python; raises what that raises."""
-        for doorbell in self._doorbells:
+        for doorbell in self.doorbells:
             doorbell.deliver()
 
     def _deliver(self, which: int) -> PymmioError | None:
         if self._python_way:
             try:
-                self._doorbells[which].deliver()
+                self.doorbells[which].deliver()
             except PymmioError as error:
                 return error
         return None
@@ -151,7 +151,7 @@ class Engine:
             return Closed(f"{name} is closed", hint="Open the controller again")
         if code == lib.NVME_QP_DOORBELL:
             try:
-                which = self._doorbells[lib.nvme_qp_failed_doorbell(self.qp)]
+                which = self.doorbells[lib.nvme_qp_failed_doorbell(self.qp)]
                 which.check(lib.nvme_qp_doorbell_error(self.qp))
             except PymmioError as error:
                 return error

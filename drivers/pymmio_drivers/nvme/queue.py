@@ -96,7 +96,7 @@ class QueuePair:
 
     def _pump(self, finished: list[Request]) -> PymmioError | None:
         """Send what waits, as far as there is room; return what went wrong."""
-        while self._backlog:
+        while self._backlog and self._accepting:
             room = min(self.engine.space(), BATCH)
             batch: list[Command] = []
             while self._backlog and len(batch) < room:

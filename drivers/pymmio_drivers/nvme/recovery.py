@@ -184,6 +184,8 @@ class Recovery:
         with self._as_insider():
             self.state = State.RECOVERING
             self.resets += 1
+            for queue in self.machine.queues:
+                queue.accept(False)  # nothing that waits for room is sent any more
             halt = self._halt(cause)
             if halt is not Halt.STOPPED:
                 self._failed(cause)

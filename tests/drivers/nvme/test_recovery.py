@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import struct
 import threading
 
@@ -486,3 +487,32 @@ def test_lost_interrupt_is_noticed_at_the_time_out():
 def test_time_to_become_ready_is_obeyed():
     with pytest.raises(DeviceTimeout, match="ready"):
         Controller.open("sim:nvme?size=16M&ready_reads=1000000", ready_timeout_s=0.05)
+
+
+@pytest.mark.parametrize("interrupts", ["msix", None])
+def test_signal_ends_a_wait_and_the_memory_stays_the_device_s(interrupts):
+    class Interrupted(Exception):
+        pass
+
+    def handler(number, frame):
+        raise Interrupted
+
+    with open_device("sim:nvme?size=16M") as device:
+        with Controller.open(device, interrupts=interrupts) as ctrl:
+            before = device.dma.mapped_bytes
+            hold_io(ctrl)
+            former = signal.signal(signal.SIGALRM, handler)
+            try:
+                signal.setitimer(signal.ITIMER_REAL, 0.05)
+                with pytest.raises(Interrupted):
+                    ctrl.namespaces[1].read_bytes(lba=0, blocks=1)
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, former)
+            assert device.dma.mapped_bytes > before
+            hooks_of(ctrl).release()
+            while ctrl.io_queues[0].outstanding:
+                ctrl.poll()
+            assert works(ctrl)  # the next command that needs memory frees it
+            assert device.dma.mapped_bytes == before
+        assert device.dma.mapped_bytes == 0

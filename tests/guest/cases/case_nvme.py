@@ -16,6 +16,7 @@ from pymmio_drivers.nvme import (
     CommandTimeout,
     CompareFailure,
     Controller,
+    FeatureId,
     InvalidNamespace,
     LbaOutOfRange,
     State,
@@ -65,9 +66,27 @@ def case_nvme_identifies_itself(how: str) -> None:
         ns = ctrl.namespaces[1]
         assert ns.size == 256 * MIB
         assert ctrl.admin.smart_log().composite_temperature > 200
-        assert ctrl.io_queues[0].engine._doorbells[0].way == "mapped"
         if how == "msix":
             assert ctrl.device.irqs.msix.enabled == 2
+
+
+@case(timeout_s=60)
+def case_nvme_by_the_interrupt_pin() -> None:
+    with _controller("intx") as ctrl:
+        ns = ctrl.namespaces[1]
+        for lba in range(0, 80, 8):
+            ns.write_bytes(_pattern(lba, 4096), lba=lba)
+            assert ns.read_bytes(lba=lba, blocks=4096 // ns.block_size) == _pattern(lba, 4096)
+
+
+@case(timeout_s=60, params=("mapped", "pread"))
+def case_nvme_by_each_way_of_access(access: str) -> None:
+    with _controller("msix", access=access) as ctrl:
+        ways = {doorbell.way for doorbell in ctrl.io_queues[0].engine.doorbells}
+        assert ways == {"mapped" if access == "mapped" else "syscall"}
+        ns = ctrl.namespaces[1]
+        ns.write_bytes(_pattern(9, 65536), lba=0)
+        assert ns.read_bytes(lba=0, blocks=65536 // ns.block_size) == _pattern(9, 65536)
 
 
 @case(timeout_s=120, params=HOW)
@@ -127,22 +146,22 @@ def case_nvme_errors_are_exceptions(how: str) -> None:
 def case_nvme_controller_reset_in_the_middle_of_io(how: str) -> None:
     with _controller(how) as ctrl:
         ns = ctrl.namespaces[1]
-        aborted = 0
-        for _ in range(5):
-            with ctrl.alloc(8 * MIB) as buffer:
-                requests = [
-                    ns.read_async(buffer[at : at + 128 * 1024], lba=at // ns.block_size)
-                    for at in range(0, 8 * MIB, 128 * 1024)
-                ]
+        aborted = rounds = 0
+        while aborted < 2 and rounds < 30:  # QEMU is sometimes done before the reset comes
+            rounds += 1
+            with ctrl.alloc(64 * ctrl.max_transfer) as buffer:
+                request = ns.read_async(buffer, lba=0)  # 64 commands with one doorbell
+                # QEMU 7.2 dies of a reset that comes before it has fetched all entries.  It looks
+                # at doorbells in order: when this command is done it has them.
+                ctrl.admin.get_features(FeatureId.ARBITRATION)
                 ctrl.reset()
-                for request in requests:
-                    error = request.exception(30)
-                    assert error is None or isinstance(error, CommandAborted), error
-                    aborted += error is not None
+                error = request.exception(30)
+                assert error is None or isinstance(error, CommandAborted), error
+                aborted += error is not None
             ns.write_bytes(_pattern(2, 8192), lba=0)
             assert ns.read_bytes(lba=0, blocks=8192 // ns.block_size) == _pattern(2, 8192)
-        assert aborted > 0
-        assert ctrl.resets == 5
+        assert aborted == 2
+        assert ctrl.resets == rounds
 
 
 @case(timeout_s=120, params=HOW)
