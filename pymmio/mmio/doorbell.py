@@ -80,7 +80,11 @@ class Doorbell:
         """Write a value that an engine left to Python; nothing where there is none."""
         if self._cdata.has_pending:
             self._cdata.has_pending = 0
-            self.region.write32(self.offset, self._cdata.pending)
+            try:
+                self.region.write32(self.offset, self._cdata.pending)
+            except KeyboardInterrupt:  # the ring must not be lost; a failed one must not return
+                self._cdata.has_pending = 1
+                raise
 
     def ring(self, value: int) -> None:
         """Ring from Python, the same way as an engine does."""

@@ -89,6 +89,26 @@ def test_a_python_doorbell_hands_on_the_last_value() -> None:
     assert recorder.accesses == [("write", 8, 4)]
 
 
+def test_a_ring_that_ctrl_c_interrupts_is_delivered_later() -> None:
+    recorder = Recorder()
+    region = HandleRegion(recorder, access=Access.MESSAGE)
+    doorbell = region.doorbell(8)
+    write, interrupts = recorder.write, [KeyboardInterrupt()]
+
+    def interrupted(offset: int, width: int, value: int) -> None:
+        if interrupts:
+            raise interrupts.pop()
+        write(offset, width, value)
+
+    recorder.write = interrupted  # type: ignore[method-assign]
+    with pytest.raises(KeyboardInterrupt):
+        doorbell.ring(7)
+    doorbell.deliver()
+    doorbell.deliver()
+    assert recorder.accesses == [("write", 8, 4)]
+    assert recorder.memory[8] == 7
+
+
 def test_in_a_forked_child_nothing_reaches_the_device() -> None:
     region = HandleRegion(Recorder(), access=Access.MESSAGE)
 
