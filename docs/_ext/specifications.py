@@ -160,6 +160,13 @@ SPECIFICATIONS = (
     ),
     Specification(
         "Systems",
+        "Linux, ``drivers/pci/pci.c``, ``lib/kobject_uevent.c``",
+        "6.12",
+        "what resets a function, which functions share a group, names of hot-plug events",
+        r"Linux 6\.12,? (pci_reset_fn_methods|drivers/pci/|lib/kobject_uevent)",
+    ),
+    Specification(
+        "Systems",
         "Linux, ``include/linux/ioport.h``, ``Documentation/PCI/sysfs-pci.rst``",
         "6.12",
         "resources of PCI functions in sysfs",
