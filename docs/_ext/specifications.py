@@ -195,7 +195,7 @@ EDITION = re.compile(
     r"|PCI Express( Base)? \d\.\d|PCIe( Base)? \d\.\d|PCI Local Bus \d\.\d|PCI PM \d\.\d"
     r"|PCI-to-PCI Bridge Architecture \d\.\d|PCI Code and ID Assignment \d\.\d+"
     r"|[Vv]irtio \d\.\d|VT-d \d\.\d|Power ISA \d\.\d\w?|SA22-7832-\d+"
-    r"|Linux \d\.\d+, [\w/.-]+|QEMU,? [\d.]* ?docs/[\w/.-]+"
+    r"|Linux \d\.\d+,? [\w-]+/[\w/.-]+|QEMU,? [\d.]* ?docs/[\w/.-]+"
 )
 
 
