@@ -96,9 +96,10 @@ def _mounted(machine: Machine, layers: tuple[Layer, ...]) -> Iterator[Use]:
     mounts = mounts_on(machine, layers)
     for mount in mounts:
         seen = f" (as process {mount.pid} sees it)" if mount.pid else ""
+        enter = f"nsenter -t {mount.pid} -m " if mount.pid else ""
         yield Use(
             f"{mount.layer.chain} ({mount.fs_type}) is mounted at {mount.point}{seen}",
-            "" if mount.point == "/" else f"umount {shlex.quote(mount.point)}",
+            "" if mount.point == "/" else f"{enter}umount {shlex.quote(mount.point)}",
         )
     visible = {mount.layer.node.name for mount in mounts}
     for layer, fs_type in mounted_out_of_sight(machine, layers):

@@ -141,10 +141,16 @@ class Ledger:
             ) from error
 
     def forget(self, address: PciAddress) -> None:
-        """Remove the record of a device, if there is one."""
+        """Remove the record of a device, if there is one.  Raises PermissionRefused."""
         for place in self._readable():
-            with suppress(FileNotFoundError):
-                (place / f"{address}.json").unlink()
+            path = place / f"{address}.json"
+            try:
+                path.unlink(missing_ok=True)
+            except OSError as error:
+                raise PermissionRefused(
+                    f"the record {path} cannot be removed: {error.strerror}",
+                    hint="Remove it as root; it is of no more use",
+                ) from error
 
     @contextmanager
     def locked(self, addresses: tuple[PciAddress, ...]) -> Iterator[None]:

@@ -125,19 +125,21 @@ class Machine(LinuxKernel):
 
     def is_read_only(self, path: str) -> bool:
         """Whether the file system of ``path`` is mounted read-only, as sysfs in containers."""
-        return bool(os.statvfs(self.place(path)).f_flag & os.ST_RDONLY)
+        try:
+            return bool(os.statvfs(self.place(path)).f_flag & os.ST_RDONLY)
+        except OSError:
+            return False
 
     def state_directories(self) -> tuple[Path, ...]:
-        """Return where records may be kept, the best place first.
+        """Return where records may be, the best place first.
 
-        ``/run/pymmio`` for root: it goes away with the boot, as bindings do.  Then
+        ``/run/pymmio`` is root's: it goes away with the boot, as bindings do.  Then
         ``$XDG_STATE_HOME/pymmio`` (``~/.local/state/pymmio``).
         """
         if self._state is not None:
             return (self._state,)
         home = os.environ.get("XDG_STATE_HOME") or os.path.expanduser("~/.local/state")
-        own = Path(home) / "pymmio"
-        return (Path("/run/pymmio"), own) if os.geteuid() == 0 else (own,)
+        return (Path("/run/pymmio"), Path(home) / "pymmio")
 
     # --- changing ----------------------------------------------------------------------
 

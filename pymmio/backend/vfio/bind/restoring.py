@@ -22,7 +22,7 @@ from pymmio.backend.vfio.bind.steps import (
     unbind_from_driver,
 )
 from pymmio.backend.vfio.bind.vfio_users import refuse_vfio_users
-from pymmio.backend.vfio.sysfs import PciFunction
+from pymmio.backend.vfio.sysfs import PciFunction, directory
 from pymmio.errors import BadArgument, DeviceNotFound, PymmioError, Unsupported
 from pymmio.pci.address import PciAddress
 from pymmio.policy import authorise
@@ -70,6 +70,8 @@ def restore(
         return _restored(machine, function, record, steps_back(machine, record), dry_run=True)
     if ledger.find(address) is None:
         raise _no_record(machine, address)
+    if machine.exists(directory(address)):
+        checks.refuse_without_rights(machine, PciFunction.look_up(machine, address), "restore")
     with ledger.locked((address,)):
         try:
             function, record = _look(machine, ledger, address)
@@ -77,8 +79,6 @@ def restore(
             ledger.forget(address)
             raise
         steps = steps_back(machine, record)
-        if steps:
-            checks.refuse_without_rights(machine, function, "restore")
         with signals_held():
             if has_new_owner(record, function):
                 for step in steps:

@@ -93,7 +93,11 @@ def test_a_mount_in_another_namespace(machine):
     machine.link("/proc/99/ns/mnt", "mnt:[2]")
     machine.link("/proc/99/root", "/")
     machine.text("/proc/99/mountinfo", "1 1 259:1 / /data rw - ext4 /dev/nvme0n1p1 rw\n")
-    refused(machine, "is mounted at /data (as process 99 sees it)")
+    refused(
+        machine,
+        "is mounted at /data (as process 99 sees it)",
+        "First: nsenter -t 99 -m umount /data",
+    )
 
 
 def test_a_mount_outside_of_a_changed_root(machine):

@@ -153,15 +153,55 @@ def test_locks_leave_no_descriptor(ledger):
     assert len(os.listdir("/proc/self/fd")) == before
 
 
-def test_the_place_is_run_for_root_and_the_users_own_for_others(monkeypatch):
+def test_the_places_are_run_and_the_users_own(monkeypatch):
     monkeypatch.setenv("XDG_STATE_HOME", "/home/u/state")
-    monkeypatch.setattr("os.geteuid", lambda: 0)
     assert [str(place) for place in Machine().state_directories()] == [
         "/run/pymmio",
         "/home/u/state/pymmio",
     ]
-    monkeypatch.setattr("os.geteuid", lambda: 1000)
-    assert [str(place) for place in Machine().state_directories()] == ["/home/u/state/pymmio"]
     monkeypatch.delenv("XDG_STATE_HOME")
     monkeypatch.setenv("HOME", "/home/u")
-    assert str(Machine().state_directories()[0]) == "/home/u/.local/state/pymmio"
+    assert str(Machine().state_directories()[1]) == "/home/u/.local/state/pymmio"
+
+
+def places(machine, monkeypatch, *names: str):
+    paths = tuple(machine.root / name for name in names)
+    monkeypatch.setattr(machine, "state_directories", lambda: paths)
+    return paths
+
+
+def test_a_place_that_cannot_be_made_is_passed_over(machine, ledger, monkeypatch):
+    (machine.root / "file").write_text("")
+    _, second = places(machine, monkeypatch, "file/x", "second")
+    ledger.keep(record())
+    assert (second / f"{NVME}.json").exists()
+
+
+def test_a_record_is_found_in_either_place_the_first_one_counts(machine, ledger, monkeypatch):
+    _, second = places(machine, monkeypatch, "first", "second")
+    second.mkdir()
+    (second / f"{NVME}.json").write_text(record(former_driver="second").to_json())
+    assert ledger.find(ADDRESS).former_driver == "second"
+    ledger.keep(record(former_driver="first"))
+    assert ledger.find(ADDRESS).former_driver == "first"
+    assert ledger.addresses() == (ADDRESS,)
+    ledger.forget(ADDRESS)
+    assert ledger.find(ADDRESS) is None
+
+
+def test_no_place_at_all(machine, ledger, monkeypatch):
+    (machine.root / "file").write_text("")
+    places(machine, monkeypatch, "file/x")
+    with pytest.raises(PermissionRefused, match=r"no place to remember.*Not a directory"):
+        ledger.keep(record())
+
+
+def test_a_record_that_cannot_be_removed_is_told(machine, ledger, monkeypatch):
+    ledger.keep(record())
+
+    def refuse(*_, **__):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("pathlib.Path.unlink", refuse)
+    with pytest.raises(PermissionRefused, match="cannot be removed"):
+        ledger.forget(ADDRESS)
