@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pymmio.handle import Access, Iova
     from pymmio.mmio import AccessRule, Order, Region, Violation
     from pymmio.pci.discover import PciDeviceInfo, discover
+    from pymmio.pci.watch import HotplugEvent, watch
     from pymmio.policy import set_policy
 
 __version__ = "0.1.0"
@@ -25,6 +26,7 @@ __all__ = [
     "Access",
     "AccessRule",
     "Device",
+    "HotplugEvent",
     "Iova",
     "Order",
     "PciDeviceInfo",
@@ -34,12 +36,14 @@ __all__ = [
     "discover",
     "open_device",
     "set_policy",
+    "watch",
 ]
 
 _HOME = {
     "Access": "pymmio.handle",
     "AccessRule": "pymmio.mmio",
     "Device": "pymmio.device",
+    "HotplugEvent": "pymmio.pci.watch",
     "Iova": "pymmio.handle",
     "Order": "pymmio.mmio",
     "PciDeviceInfo": "pymmio.pci.discover",
@@ -49,6 +53,7 @@ _HOME = {
     "discover": "pymmio.pci.discover",
     "open_device": "pymmio.device",
     "set_policy": "pymmio.policy",
+    "watch": "pymmio.pci.watch",
 }
 
 
