@@ -72,6 +72,7 @@ def _nobody_reads() -> ExitCode:
     cls=App,
     lazy={
         "list": "pymmio.cli.list:list_devices",
+        "doctor": "pymmio.cli.doctor:doctor",
         "config": "pymmio.cli.config:config",
         "caps": "pymmio.cli.caps:caps",
         "regs": "pymmio.cli.regs:regs",
