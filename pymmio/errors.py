@@ -38,6 +38,7 @@ __all__ = [
     "Unsupported",
     "UriError",
     "ValueOutOfRange",
+    "VectorsExhausted",
     "WidthRefused",
     "WriteOnly",
 ]
@@ -84,6 +85,19 @@ class PolicyRefused(PermissionRefused):
 
 class Unsupported(PymmioError, OSError):
     """The device, backend, kernel or architecture does not offer what was asked."""
+
+
+class VectorsExhausted(Unsupported):
+    """The machine cannot give as many interrupt vectors as were asked for.
+
+    ``possible`` is how many it can give, None where it does not say.
+    """
+
+    def __init__(
+        self, message: str, *, possible: int | None = None, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.possible = possible
 
 
 class AccessorsMissing(Unsupported):

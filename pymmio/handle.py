@@ -152,7 +152,11 @@ class IrqHandle(Protocol):
         ...
 
     def enable(self, kind: IrqKind, eventfds: Sequence[int]) -> None:
-        """Deliver vectors 0, 1, ... to ``eventfds``; replaces what was enabled of this kind."""
+        """Deliver vectors 0, 1, ... to ``eventfds``; replaces what was enabled of this kind.
+
+        A vector whose descriptor is -1 is left out.  Raises VectorsExhausted where the
+        machine cannot give as many; then the kind is off.
+        """
         ...
 
     def disable(self, kind: IrqKind) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -16,6 +16,7 @@ from pymmio.errors import (
     OutOfBounds,
     PymmioError,
     Unsupported,
+    VectorsExhausted,
 )
 from pymmio.handle import IrqHandle, IrqKind
 from pymmio.irq.eventfd import EventFd
@@ -32,13 +33,15 @@ class VectorSet:
 
     A vector is switched on when it is first taken, with all below it; ``enable(n)`` switches on
     several at once, which is better: a backend may have to switch the others off for a moment
-    to add one, and an event of that moment is lost.  Iterating switches on all.
+    to add one, and an event of that moment is lost.  Iterating switches on all.  Of a large table
+    ``enable_only`` takes some vectors and leaves out those between.
     """
 
     def __init__(self, irqs: Interrupts, kind: IrqKind) -> None:
         self.kind = kind
         self._irqs = irqs
-        self._enabled: list[Interrupt] = []
+        self._enabled: list[Interrupt | None] = []
+        self._is_sparse = False
         self._count: int | None = None
         self._tap: EventFd | None = None
 
@@ -51,7 +54,7 @@ class VectorSet:
     @property
     def enabled(self) -> int:
         """How many vectors are switched on."""
-        return len(self._enabled)
+        return len(self._on())
 
     def __getitem__(self, index: int) -> Interrupt:
         """Return vector ``index``, switched on.
@@ -64,18 +67,25 @@ class VectorSet:
             self._require_vectors()
             if not 0 <= index < len(self):
                 raise self._too_many(f"vector {index}")
-            if index >= len(self._enabled):
-                self.enable(index + 1)
-            return self._enabled[index]
+            vector = self._enabled[index] if index < len(self._enabled) else None
+            if vector is not None:
+                return vector
+            if self._is_sparse:
+                self._irqs._require_alone(self.kind)
+                return self._switch_on([index])[0]
+            return self.enable(index + 1)[index]
 
     def __iter__(self) -> Iterator[Interrupt]:
         return iter(self.enable(len(self)) if len(self) else ())
 
-    def enable(self, count: int) -> tuple[Interrupt, ...]:
+    def enable(self, count: int, *, partial: bool = False) -> tuple[Interrupt, ...]:
         """Switch on at least the first ``count`` vectors and return those; others stay on.
 
-        Interrupts that were taken before stay valid.  Raises OutOfBounds and Unsupported as
-        ``[i]`` does, and what the backend raises: then the whole kind is off.
+        Interrupts that were taken before stay valid.  ``partial`` lets a kind that is off
+        start with fewer vectors, at least one, where the machine cannot give as many: look
+        at the length of what is returned.  Raises OutOfBounds and Unsupported as ``[i]``
+        does, VectorsExhausted with the number that is possible, and what the backend raises:
+        then the whole kind is off.
         """
         with self._irqs._lock:
             self._irqs._require_open()
@@ -87,9 +97,30 @@ class VectorSet:
             if count > len(self):
                 raise self._too_many(f"{count} vectors")
             self._irqs._require_alone(self.kind)
-            if count > len(self._enabled):
-                self._extend(count)
-            return tuple(self._enabled[:count])
+            if partial and not self._on():
+                return self._as_many_as_possible(count)
+            return self._switch_on(range(count))
+
+    def enable_only(self, indices: Iterable[int]) -> dict[int, Interrupt]:
+        """Switch on these vectors, besides those that are on, and return them by number.
+
+        From then on ``[i]`` switches on vector ``i`` and not those below it.  A kernel that
+        can allocate MSI-X vectors one by one (Linux 6.4) takes none of the machine's for
+        what lies between.  Raises what :meth:`enable` raises.
+        """
+        wanted = sorted(set(indices))
+        with self._irqs._lock:
+            self._irqs._require_open()
+            self._require_vectors()
+            if not wanted:
+                raise BadArgument("no vectors to switch on", hint="Use disable() for none")
+            for index in (wanted[0], wanted[-1]):
+                if not 0 <= index < len(self):
+                    raise self._too_many(f"vector {index}")
+            self._irqs._require_alone(self.kind)
+            found = self._switch_on(wanted)
+            self._is_sparse = True
+            return dict(zip(wanted, found, strict=True))
 
     def disable(self) -> None:
         """Switch the kind off, wake who waits with Closed; nothing happens if it is off."""
@@ -100,7 +131,8 @@ class VectorSet:
     def _shut(self) -> None:
         if not self._enabled and self._tap is None:
             return
-        enabled, self._enabled = self._enabled, []
+        enabled, self._enabled = self._on(), []
+        self._is_sparse = False
         for interrupt in enabled:
             interrupt._end()
         # When this fails the backend may still signal: the eventfds stay open, so that it does
@@ -126,30 +158,56 @@ class VectorSet:
                 return
             self._tap = None
             if self._enabled and not self._irqs.closed:
-                self._irqs._handle.enable(self.kind, [v.fileno() for v in self._enabled])
+                self._irqs._handle.enable(self.kind, self._descriptors())
             else:
                 self._irqs._handle.disable(self.kind)
 
     def _forward(self, events: int) -> None:
         """Count events that were taken from the tap for whoever waits for the vector."""
         with self._irqs._lock:
-            for interrupt in self._enabled:
+            for interrupt in self._on():
                 interrupt._forward(events)
 
     def _after_fork(self) -> None:
-        for interrupt in self._enabled:
+        for interrupt in self._on():
             interrupt._after_fork()
 
-    def _extend(self, count: int) -> None:
+    def _on(self) -> list[Interrupt]:
+        return [vector for vector in self._enabled if vector is not None]
+
+    def _descriptors(self) -> list[int]:
+        return [-1 if vector is None else vector.fileno() for vector in self._enabled]
+
+    def _as_many_as_possible(self, count: int) -> tuple[Interrupt, ...]:
+        """Switch on ``count`` vectors or the largest number that the machine gives."""
+        while True:
+            try:
+                return self._switch_on(range(count))
+            except VectorsExhausted as error:
+                # Not all kernels say how many: then try half of them.
+                fewer = count // 2 if error.possible is None else min(error.possible, count - 1)
+                if fewer < 1:
+                    raise
+                count = fewer
+
+    def _switch_on(self, indices: Sequence[int]) -> tuple[Interrupt, ...]:
+        """Switch on what of ``indices`` (ascending) is not on yet, and return them all."""
         unmask = self._irqs._handle.unmask_intx if self.kind is IrqKind.INTX else None
+        explain = self._irqs._explain
+        found: list[Interrupt] = []
         try:
-            while len(self._enabled) < count:
-                name = f"{self._irqs.name} {self.kind}[{len(self._enabled)}]"
-                explain = self._irqs._explain
-                self._enabled.append(Interrupt(name, unmask=unmask, explain=explain))
-            if self._tap is None:
-                fds = [vector.fileno() for vector in self._enabled]
-                self._irqs._handle.enable(self.kind, fds)
+            self._enabled += [None] * (indices[-1] + 1 - len(self._enabled))
+            is_changed = False
+            for index in indices:
+                vector = self._enabled[index]
+                if vector is None:
+                    name = f"{self._irqs.name} {self.kind}[{index}]"
+                    vector = self._enabled[index] = Interrupt(name, unmask=unmask, explain=explain)
+                    is_changed = True
+                found.append(vector)
+            if is_changed and self._tap is None:
+                self._irqs._handle.enable(self.kind, self._descriptors())
+            return tuple(found)
         except BaseException as error:
             try:
                 self._shut()
@@ -273,7 +331,7 @@ class Interrupts:
                 return
             self._why = why
             for vectors in self._sets.values():
-                for interrupt in vectors._enabled:
+                for interrupt in vectors._on():
                     interrupt._end(why)
 
     def close(self) -> None:

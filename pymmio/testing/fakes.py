@@ -128,7 +128,7 @@ class FakeIrq(_Calls):
         INTx masks itself; one that comes while it is masked is delivered after the unmask.
         """
         eventfds = self.enabled.get(kind, ())
-        if vector >= len(eventfds):
+        if vector >= len(eventfds) or eventfds[vector] < 0:
             return
         if kind is IrqKind.INTX:
             if self.is_intx_masked:

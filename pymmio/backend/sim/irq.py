@@ -102,7 +102,7 @@ class SimIrq:
     def _signal(self, kind: IrqKind, vector: int) -> bool:
         with self._lock:
             eventfds = self._eventfds.get(kind, ())
-            if not 0 <= vector < len(eventfds):
+            if not 0 <= vector < len(eventfds) or eventfds[vector] < 0:
                 return False
             with contextlib.suppress(BlockingIOError):  # the counter is full: signalled anyway
                 os.eventfd_write(eventfds[vector], 1)

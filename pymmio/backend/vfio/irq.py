@@ -17,10 +17,10 @@ from pymmio.backend.vfio import uapi
 from pymmio.backend.vfio.descriptor import Descriptor
 from pymmio.backend.vfio.kernel import Kernel
 from pymmio.backend.vfio.refusals import reason
-from pymmio.errors import DeviceBusy, DeviceGone, PymmioError, Unsupported
+from pymmio.errors import DeviceBusy, DeviceGone, PymmioError, Unsupported, VectorsExhausted
 from pymmio.handle import IrqKind
 
-__all__ = ["VfioIrq"]
+__all__ = ["VfioIrq", "changed_pieces"]
 
 _INDEX = {
     IrqKind.INTX: uapi.IrqIndex.INTX,
@@ -51,7 +51,7 @@ class VfioIrq:
         self._device = device
         self._kinds_known = kinds_known
         self._name = name
-        self._enabled: dict[IrqKind, int] = {}
+        self._enabled: dict[IrqKind, tuple[int, ...]] = {}
         self._lock = threading.Lock()
 
     def count(self, kind: IrqKind) -> int:
@@ -61,25 +61,29 @@ class VfioIrq:
     def enable(self, kind: IrqKind, eventfds: Sequence[int]) -> None:
         """Deliver vectors 0, 1, ... to ``eventfds``, in place of those enabled before.
 
-        Where the kernel cannot add vectors to a running set, or there are fewer than
-        before, the whole kind is switched off and on again: interrupts that come in
-        between are lost.  Raises Unsupported, DeviceBusy and DeviceGone; after a failure
-        the kind is off.
+        A vector whose descriptor is -1 is left out.  A kernel that adds MSI-X vectors to a
+        running set (from 6.4 on) takes a vector of the machine only for those that are asked
+        for, and those that stay are not touched.  Where it cannot, or there are fewer than
+        before, the whole kind is switched off and on again: interrupts that come in between
+        are lost.  Raises Unsupported, VectorsExhausted, DeviceBusy and DeviceGone; after a
+        failure the kind is off.
         """
+        wanted = tuple(eventfds)
         with self._lock:
-            if not eventfds:
+            if not any(fd >= 0 for fd in wanted):
                 self._disable(kind)
                 return
             known = self._ask(kind)
-            self._check(kind, len(eventfds), known)
-            before = self._enabled.get(kind, 0)
-            grows = len(eventfds) > before
-            if len(eventfds) < before or (
-                before and grows and known.flags & uapi.IrqInfoFlags.NORESIZE
-            ):
+            self._check(kind, len(wanted), known)
+            before = self._enabled.get(kind, ())
+            is_fixed = bool(known.flags & uapi.IrqInfoFlags.NORESIZE)
+            if len(wanted) < len(before) or (before and is_fixed and len(wanted) > len(before)):
                 self._disable(kind)
-            self._set(kind, eventfds)
-            self._enabled[kind] = len(eventfds)
+                before = ()
+            pieces = [(0, wanted)] if is_fixed and not before else changed_pieces(before, wanted)
+            for start, part in pieces:
+                self._set(kind, start, part)
+            self._enabled[kind] = wanted
 
     def disable(self, kind: IrqKind) -> None:
         """Deliver no vector of this kind any more; no error if none was enabled."""
@@ -138,20 +142,21 @@ class VfioIrq:
                 hint=f"A function uses one of INTx, MSI and MSI-X: disable {others[0]} first",
             )
 
-    def _set(self, kind: IrqKind, eventfds: Sequence[int]) -> None:
+    def _set(self, kind: IrqKind, start: int, eventfds: Sequence[int]) -> None:
         flags = uapi.IrqSetFlags.DATA_EVENTFD | uapi.IrqSetFlags.ACTION_TRIGGER
         data = struct.pack(f"={len(eventfds)}{_FD_ARRAY_ITEM}", *eventfds)
-        what = f"enabling {len(eventfds)} vectors of {kind}"
+        what = f"enabling {len(eventfds)} vectors of {kind} from {start} on"
         try:
-            possible = self._set_irqs(kind, flags, len(eventfds), data)
+            possible = self._set_irqs(kind, flags, len(eventfds), data, start=start)
         except OSError as error:
             self._forget(kind)
             raise self._error(what, error) from error
         if possible > 0:  # pci_alloc_irq_vectors: so many were to be had, and none is set up
             self._forget(kind)
-            raise Unsupported(
+            raise VectorsExhausted(
                 f"{self._name}: {what}: the machine has only {possible} to give",
-                hint=f"Ask for {possible} or fewer",
+                possible=possible,
+                hint=f"Ask for {possible} or fewer, or enable(count, partial=True)",
             )
 
     def _forget(self, kind: IrqKind) -> None:
@@ -161,16 +166,18 @@ class VfioIrq:
             self._set_irqs(kind, _OFF, 0)
 
     def _disable(self, kind: IrqKind) -> None:
-        if not self._enabled.pop(kind, 0):
+        if not self._enabled.pop(kind, ()):
             return
         try:
             self._set_irqs(kind, _OFF, 0)
         except OSError as error:
             raise self._error(f"disabling {kind}", error) from error
 
-    def _set_irqs(self, kind: IrqKind, flags: int, count: int, data: bytes = b"") -> int:
+    def _set_irqs(
+        self, kind: IrqKind, flags: int, count: int, data: bytes = b"", *, start: int = 0
+    ) -> int:
         size = uapi.IRQ_SET.size + len(data)
-        header = uapi.IRQ_SET.pack(size, flags, _INDEX[kind], 0, count)
+        header = uapi.IRQ_SET.pack(size, flags, _INDEX[kind], start, count)
         return self._kernel.ioctl(self._device.fd, uapi.DEVICE_SET_IRQS, bytearray(header + data))
 
     def _error(self, what: str, error: OSError) -> PymmioError:
@@ -183,11 +190,37 @@ class VfioIrq:
                 "mask INTx itself: use MSI or MSI-X",
             )
         if error.errno in (errno.ENOSPC, errno.ENOMEM):
-            return Unsupported(
+            return VectorsExhausted(
                 f"{self._name}: {what}: {reason(error)}",
-                hint="The machine has no more interrupt vectors: ask for fewer",
+                hint="The machine has no more interrupt vectors: ask for fewer, or "
+                "enable(count, partial=True)",
             )
         return Unsupported(f"{self._name}: {what}: {reason(error)}", hint="See the kernel's log")
+
+
+def changed_pieces(
+    before: Sequence[int], wanted: Sequence[int]
+) -> list[tuple[int, tuple[int, ...]]]:
+    """Return runs (first vector, descriptors) that lead to another set, not a shorter one.
+
+    A set that was off is begun with vector 0, wanted or not: the kernel takes vectors for
+    all below the first one that it is told of.
+    """
+    differs = [
+        index < 1 or wanted[index] >= 0
+        if not before
+        else wanted[index] != (before[index] if index < len(before) else -1)
+        for index in range(len(wanted))
+    ]
+    pieces: list[tuple[int, tuple[int, ...]]] = []
+    first = 0
+    for index in range(len(wanted) + 1):
+        if index < len(wanted) and differs[index]:
+            continue
+        if index > first:
+            pieces.append((first, tuple(wanted[first:index])))
+        first = index + 1
+    return pieces
 
 
 _OFF = uapi.IrqSetFlags.DATA_NONE | uapi.IrqSetFlags.ACTION_TRIGGER

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pymmio.backend.vfio.irq import VfioIrq
-from pymmio.errors import DeviceBusy, DeviceGone, Unsupported
+from pymmio.backend.vfio.irq import VfioIrq, changed_pieces
+from pymmio.errors import DeviceBusy, DeviceGone, Unsupported, VectorsExhausted
 from pymmio.handle import IrqKind
 from tests.unit.backend.vfio.fake_kernel import FakeKernel
 from tests.unit.backend.vfio.helpers import open_fake
@@ -136,6 +136,66 @@ def test_fewer_vectors_to_be_had_than_asked_for(kernel: FakeKernel, irq: VfioIrq
     kernel.results.clear()
     irq.enable(IrqKind.MSI, [11])  # MSI-X is not thought to be on
     assert kernel.triggers == {MSI: [11]}
+
+
+def test_the_number_that_can_be_had_is_told(kernel: FakeKernel, irq: VfioIrq) -> None:
+    kernel.vector_limit = 2
+    with pytest.raises(VectorsExhausted) as caught:
+        irq.enable(IrqKind.MSIX, [11, 12, 13, 14])
+    assert caught.value.possible == 2
+    irq.enable(IrqKind.MSIX, [11, 12])
+    with pytest.raises(VectorsExhausted) as caught:
+        irq.enable(IrqKind.MSIX, [11, 12, 13])
+    assert caught.value.possible is None
+    assert kernel.triggers == {}
+
+
+def test_vectors_that_stay_are_not_touched(kernel: FakeKernel, irq: VfioIrq) -> None:
+    irq.enable(IrqKind.MSIX, [11, 12])
+    kernel.triggers[MSIX] = [91, 92]  # what a kernel that is told nothing about them keeps
+    irq.enable(IrqKind.MSIX, [11, 12, 13, 14])
+    assert kernel.triggers == {MSIX: [91, 92, 13, 14]}
+
+
+def test_a_sparse_set_takes_no_vectors_for_the_gaps(kernel: FakeKernel, irq: VfioIrq) -> None:
+    kernel.irqs[MSIX] = (0b0001, 2048)
+    kernel.vector_limit = 3
+    wanted = [-1] * 2048
+    wanted[7], wanted[8], wanted[2047] = 11, 12, 13
+    irq.enable(IrqKind.MSIX, wanted)
+    assert kernel.triggers == {MSIX: wanted}
+
+
+def test_a_sparse_set_on_a_kernel_that_cannot_add_vectors(kernel: FakeKernel, irq: VfioIrq) -> None:
+    kernel.irqs[MSIX] = (0b1001, 4)  # NORESIZE
+    irq.enable(IrqKind.MSIX, [-1, 11, -1, 12])
+    assert kernel.triggers == {MSIX: [-1, 11, -1, 12]}
+    irq.enable(IrqKind.MSIX, [-1, 11, 13, 12])
+    assert kernel.triggers == {MSIX: [-1, 11, 13, 12]}
+
+
+def test_nothing_but_gaps_is_off(kernel: FakeKernel, irq: VfioIrq) -> None:
+    irq.enable(IrqKind.MSIX, [11])
+    irq.enable(IrqKind.MSIX, [-1, -1])
+    assert kernel.triggers == {}
+
+
+@pytest.mark.parametrize(
+    ("before", "wanted", "pieces"),
+    [
+        ([], [1, 2, 3], [(0, (1, 2, 3))]),
+        ([], [-1, -1, 3], [(0, (-1,)), (2, (3,))]),
+        ([], [1, -1, 3, 4], [(0, (1,)), (2, (3, 4))]),
+        ([1], [1, 2], [(1, (2,))]),
+        ([1, 2], [1, 2], []),
+        ([1, 2], [5, 2, -1, 4], [(0, (5,)), (3, (4,))]),
+        ([1, 2, 3], [1, -1, 3], [(1, (-1,))]),
+    ],
+)
+def test_pieces(
+    before: list[int], wanted: list[int], pieces: list[tuple[int, tuple[int, ...]]]
+) -> None:
+    assert changed_pieces(before, wanted) == pieces
 
 
 @pytest.mark.parametrize(
