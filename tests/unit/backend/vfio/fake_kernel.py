@@ -1,4 +1,4 @@
-"""A kernel with one PCI device behind VFIO, in which every step can be made to fail.
+"""A kernel with PCI devices behind VFIO, in which every step can be made to fail.
 
 All numbers are literals from <linux/vfio.h>, so that a wrong one in the package is found.
 """
@@ -11,11 +11,25 @@ import struct
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from tests.unit.backend.vfio.fake_iommufd import (
+    CDEV_PATH,
+    CDEVS,
+    IOMMU_PATH,
+    IOMMUFD_REQUESTS,
+    SECOND_CDEV_PATH,
+    FakeIommufd,
+    oserror,
+)
+
 ADDRESS = "0000:01:00.0"
 GROUP = 7
 DEVICE_PATH = f"/sys/bus/pci/devices/{ADDRESS}"
 GROUP_PATH = f"/dev/vfio/{GROUP}"
 CONTAINER_PATH = "/dev/vfio/vfio"
+SECOND = "0000:02:00.0"
+SECOND_GROUP = 8
+SECOND_GROUP_PATH = f"/dev/vfio/{SECOND_GROUP}"
+NOIOMMU_PATH = f"/dev/vfio/noiommu-{GROUP}"
 
 REQUESTS = {
     0x3B64: "GET_API_VERSION",
@@ -33,16 +47,21 @@ REQUESTS = {
     0x3B70: "IOMMU_GET_INFO",
     0x3B71: "IOMMU_MAP_DMA",
     0x3B72: "IOMMU_UNMAP_DMA",
+    0x3B75: "DEVICE_FEATURE",
+    0x3B76: "DEVICE_BIND_IOMMUFD",
+    0x3B77: "DEVICE_ATTACH_IOMMUFD_PT",
+    0x3B78: "DEVICE_DETACH_IOMMUFD_PT",
 }
 # The same numbers mean something else on a device.
 DEVICE_REQUESTS = {
     0x3B70: "DEVICE_GET_PCI_HOT_RESET_INFO",
     0x3B71: "DEVICE_PCI_HOT_RESET",
 }
-
-
-def oserror(number: int) -> OSError:
-    return OSError(number, os.strerror(number))
+# The same numbers mean something else on a device.
+DEVICE_REQUESTS = {
+    0x3B70: "DEVICE_GET_PCI_HOT_RESET_INFO",
+    0x3B71: "DEVICE_PCI_HOT_RESET",
+}
 
 
 def cap(cap_id: int, version: int, body: bytes) -> tuple[int, int, bytes]:
@@ -65,6 +84,9 @@ def with_caps(fixed: bytes, cap_offset_at: int, caps: list[tuple[int, int, bytes
 def pairs(*items: tuple[int, int]) -> bytes:
     """Body of a capability that is a list of pairs."""
     return struct.pack("=II", len(items), 0) + b"".join(struct.pack("=QQ", *i) for i in items)
+
+
+PAGEMAP = "/proc/self/pagemap"
 
 
 @dataclass
@@ -119,7 +141,10 @@ class FakeKernel:
         self.results: dict[str, int] = {"CHECK_EXTENSION": 1}
         self.replaced: list[int] = []
         self.viable = True
-        self.container_set = False
+        self.containers: dict[str, int] = {}  # path of a group -> the container that it is in
+        self.tokens: list[str] = []  # vf_token of GROUP_GET_DEVICE_FD
+        self.frames: dict[int, int] = {}  # page number of this process -> entry of the pagemap
+        self.iommufd = FakeIommufd(self.open_fds)
         self.extension_asked: list[int] = []
         self.iommu_set: list[int] = []
         self.regions: dict[int, FakeRegion] = {
@@ -137,6 +162,7 @@ class FakeKernel:
             4: (0b0001, 1),
         }
         self.triggers: dict[int, list[int]] = {}
+        self.vector_limit: int | None = None  # how many the machine can give
         self.unmasked = 0
         self.page_sizes = 0x1000 | 0x20_0000 | 0x4000_0000
         self.iommu_caps = [
@@ -159,43 +185,51 @@ class FakeKernel:
         self._step(f"open {path}")
         if path not in self.nodes:
             raise oserror(errno.ENOENT)
-        assert flags & os.O_RDWR
+        assert flags == (os.O_RDONLY if path == PAGEMAP else os.O_RDWR)
         return self._new_fd(path)
 
     def close(self, fd: int) -> None:
         what = self.open_fds.pop(fd)
-        self._step(f"close {what}")
-        if what == GROUP_PATH:
-            self.container_set = False
+        self.containers.pop(what, None)
+        self.iommufd.closed(fd, what)
+        self._step(f"close {what}")  # close() closes, whatever it returns
 
     def ioctl(self, fd: int, request: int, argument: bytearray | int = 0) -> int:
         path = self.open_fds[fd]
-        name = REQUESTS[request & 0xFFFF]
-        if path == ADDRESS:
+        name = (REQUESTS | IOMMUFD_REQUESTS)[request & 0xFFFF]
+        if path in (ADDRESS, *CDEVS):
             name = DEVICE_REQUESTS.get(request & 0xFFFF, name)
         if name == "DEVICE_GET_REGION_INFO" and isinstance(argument, bytearray):
             self._step(f"{name} {struct.unpack_from('=I', argument, 8)[0]}")
         else:
             self._step(name)
+        if path == IOMMU_PATH or path in CDEVS:
+            handled = self.iommufd.ioctl(fd, path, name, argument)
+            if handled:
+                return self.results.get(name, 0)
         if name.startswith("GROUP_"):
-            assert path == GROUP_PATH
+            assert path in (GROUP_PATH, SECOND_GROUP_PATH, NOIOMMU_PATH)
         elif name.startswith("DEVICE_"):
-            assert path == ADDRESS
+            assert path in (ADDRESS, SECOND, *CDEVS)
         else:
             assert path == CONTAINER_PATH
+        self._path = path
         method: Callable[[bytearray | int], int | None] = getattr(self, f"_{name.lower()}")
         return method(argument) or self.results.get(name, 0)
 
     def pread(self, fd: int, size: int, offset: int) -> bytes:
+        if self.open_fds[fd] == PAGEMAP:
+            entries = range(offset // 8, (offset + size) // 8)
+            return b"".join(struct.pack("=Q", self.frames.get(n, 0)) for n in entries)
         self._step(f"pread {offset >> 40}")
-        assert self.open_fds[fd] == ADDRESS
+        assert self.open_fds[fd] in (ADDRESS, SECOND, *CDEVS)
         at = offset & (1 << 40) - 1
         data = bytes(self.regions[offset >> 40].content[at : at + size])
         return data[: self.max_transfer]
 
     def pwrite(self, fd: int, data: bytes, offset: int) -> int:
         self._step(f"pwrite {offset >> 40}")
-        assert self.open_fds[fd] == ADDRESS
+        assert self.open_fds[fd] in (ADDRESS, SECOND, *CDEVS)
         at = offset & (1 << 40) - 1
         data = data[: self.max_transfer]
         self.regions[offset >> 40].content[at : at + len(data)] = data
@@ -240,6 +274,45 @@ class FakeKernel:
         if driver is not None:
             self.links[f"/sys/bus/pci/devices/{address}/driver"] = f"../drivers/{driver}"
 
+    def add_second(self, *, group: int = SECOND_GROUP) -> None:
+        """Add another function that is bound to vfio-pci."""
+        path = f"/sys/bus/pci/devices/{SECOND}"
+        for name in ("vendor", "device", "resource"):
+            self.texts[f"{path}/{name}"] = self.texts[f"{DEVICE_PATH}/{name}"]
+        self.links[f"{path}/driver"] = "../../../bus/pci/drivers/vfio-pci"
+        self.links[f"{path}/iommu_group"] = f"../../../kernel/iommu_groups/{group}"
+        self.directories |= {path: [], f"{path}/vfio-dev": ["vfio1"]}
+        members = f"/sys/kernel/iommu_groups/{group}/devices"
+        self.directories[members] = [*self.directories.get(members, []), SECOND]
+        if group != GROUP:
+            self.nodes.add(SECOND_GROUP_PATH)
+
+    def offer_cdevs(self) -> None:
+        """Be a kernel with iommufd and VFIO_DEVICE_CDEV."""
+        for address, path in ((ADDRESS, CDEV_PATH), (SECOND, SECOND_CDEV_PATH)):
+            if f"/sys/bus/pci/devices/{address}/vendor" in self.texts:
+                name = path.rsplit("/", 1)[-1]
+                self.texts[f"/sys/bus/pci/devices/{address}/vfio-dev/{name}/dev"] = "511:0"
+                self.nodes.add(path)
+        self.nodes.add(IOMMU_PATH)
+
+    def be_without_iommu(self) -> None:
+        """Be a kernel whose VFIO was told to do without."""
+        self.nodes = {CONTAINER_PATH, NOIOMMU_PATH, PAGEMAP}
+        self.texts[f"/sys/kernel/iommu_groups/{GROUP}/name"] = "vfio-noiommu"
+
+    def hold(self, pid: int, path: str, comm: str = "qemu") -> None:
+        """Have a process hold a file."""
+        self.directories["/proc"] = [*self.directories["/proc"], str(pid)]
+        self.directories[f"/proc/{pid}/fd"] = ["5"]
+        self.links[f"/proc/{pid}/fd/5"] = path
+        self.texts[f"/proc/{pid}/comm"] = comm
+
+    @property
+    def container_set(self) -> bool:
+        """Whether any group is in a container."""
+        return bool(self.containers)
+
     def bind(self, driver: str | None) -> None:
         """Bind the device to a driver that is none of VFIO's, or to none."""
         del self.directories[f"{DEVICE_PATH}/vfio-dev"]
@@ -267,22 +340,28 @@ class FakeKernel:
 
     def _group_get_status(self, argument: bytearray) -> None:
         assert struct.unpack_from("=I", argument)[0] == 8
-        struct.pack_into("=I", argument, 4, self.viable | self.container_set << 1)
+        struct.pack_into("=I", argument, 4, self.viable | (self._path in self.containers) << 1)
 
     def _group_set_container(self, argument: bytearray) -> None:
         (fd,) = struct.unpack("=i", argument)
         assert self.open_fds[fd] == CONTAINER_PATH
-        self.container_set = True
+        self.containers[self._path] = fd
 
     def _group_unset_container(self, argument: int) -> None:
-        if ADDRESS in self.open_fds.values():
+        numbers = {GROUP_PATH: GROUP, SECOND_GROUP_PATH: SECOND_GROUP, NOIOMMU_PATH: GROUP}
+        members = self.directories[f"/sys/kernel/iommu_groups/{numbers[self._path]}/devices"]
+        if set(members) & set(self.open_fds.values()):
             raise oserror(errno.EBUSY)
-        self.container_set = False
+        del self.containers[self._path]
 
     def _group_get_device_fd(self, argument: bytearray) -> int:
         assert self.iommu_set
-        assert bytes(argument) == ADDRESS.encode() + b"\0"
-        return self._new_fd(ADDRESS)
+        assert self._path in self.containers
+        assert argument.endswith(b"\0")
+        address, _, token = argument[:-1].decode().partition(" vf_token=")
+        assert address in (ADDRESS, SECOND)
+        self.tokens.append(token)
+        return self._new_fd(address)
 
     def _device_get_info(self, argument: bytearray) -> None:
         answer = struct.pack("=IIIII", 20, self.device_flags, self.region_count, self.irq_count, 0)
@@ -305,7 +384,6 @@ class FakeKernel:
     def _device_set_irqs(self, argument: bytearray) -> int:
         size, flags, index, start, count = struct.unpack_from("=IIIII", argument)
         assert size == len(argument)
-        assert start == 0
         if flags == (1 << 0 | 1 << 4):  # DATA_NONE, ACTION_UNMASK
             assert index == 0
             assert count == 1
@@ -326,10 +404,25 @@ class FakeKernel:
         if self.results.get("DEVICE_SET_IRQS"):
             return 0
         before = self.triggers.get(index, [])
-        if before and count > len(before) and self.irqs[index][0] & 0b1000:  # NORESIZE
+        if before and start + count > len(before) and self.irqs[index][0] & 0b1000:  # NORESIZE
             raise oserror(errno.EINVAL)
-        self.triggers[index] = fds + before[count:]
+        limit = self.vector_limit
+        taken = sum(fd >= 0 for fd in before)
+        if not before:  # vfio_msi_enable takes vectors for all below as well
+            taken = start + count if limit is None or start + count <= limit else limit
+            if taken < start + count:
+                return taken
+        elif limit is not None and taken + count > limit:
+            raise oserror(errno.ENOSPC)
+        there = before + [-1] * (start + count - len(before))
+        there[start : start + count] = fds
+        self.triggers[index] = there
         return 0
+
+    def _device_feature(self, argument: bytearray) -> None:
+        size, flags = struct.unpack_from("=II", argument)
+        assert (size, flags) == (24, 1 << 17)  # SET, feature 0
+        self.tokens.append(bytes(argument[8:]).hex())
 
     def _device_reset(self, argument: int) -> None:
         pass

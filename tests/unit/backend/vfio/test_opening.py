@@ -62,12 +62,6 @@ def test_no_such_device(kernel: FakeKernel) -> None:
     assert kernel.log == []
 
 
-def test_cdev_comes_later_and_says_so(kernel: FakeKernel) -> None:
-    with pytest.raises(Unsupported, match="interface=group"):
-        open_fake(kernel, Interface.CDEV)
-    assert kernel.log == []
-
-
 @pytest.mark.parametrize("interface", [Interface.AUTO, Interface.GROUP])
 def test_group_is_the_way(kernel: FakeKernel, interface: Interface) -> None:
     with_device = open_fake(kernel, interface)
@@ -78,8 +72,9 @@ def test_group_is_the_way(kernel: FakeKernel, interface: Interface) -> None:
 @pytest.mark.parametrize(
     ("uri", "said"),
     [
-        (Uri(options={"interface": "magic"}), "auto, group, cdev"),
+        (Uri(options={"interface": "magic"}), "auto, group, cdev, noiommu"),
         (Uri(options={"colour": "red"}), "'colour'"),
+        (Uri(options={"vf_token": "red"}), "uuidgen"),
         (Uri(target="not an address"), "not an address"),
     ],
 )

@@ -25,6 +25,11 @@ SIZES = {  # structure -> bytes, and offset of its last member
     "PAIR_OF_U64": 16,
     "DMA_AVAIL_BODY": 4,
     "FD_ARGUMENT": 4,
+    "BIND_IOMMUFD": 16,
+    "BIND_IOMMUFD_TOKEN": 24,
+    "ATTACH_IOMMUFD_PT": 12,
+    "DETACH_IOMMUFD_PT": 8,
+    "DEVICE_FEATURE_HEADER": 8,
 }
 
 
@@ -63,7 +68,10 @@ def test_flag_values_are_those_of_the_header() -> None:
     assert (uapi.RegionIndex.CONFIG, uapi.RegionIndex.VGA) == (7, 8)
     assert [int(cap) for cap in uapi.RegionCap] == [1, 2, 3]
     assert [int(cap) for cap in uapi.IommuCap] == [1, 2, 3]
-    assert (uapi.API_VERSION, uapi.TYPE1V2_IOMMU) == (0, 3)
+    assert (uapi.API_VERSION, uapi.TYPE1V2_IOMMU, uapi.NOIOMMU_IOMMU) == (0, 3, 8)
+    assert uapi.BIND_WITH_TOKEN == 1
+    assert [int(flag) for flag in uapi.FeatureFlags] == [0x1_0000, 0x2_0000, 0x4_0000]
+    assert int(uapi.FeatureFlags.PCI_VF_TOKEN) == 0
 
 
 _C = r"""
@@ -85,6 +93,17 @@ SAME(VFIO_DEVICE_RESET, %(DEVICE_RESET)dU);
 SAME(VFIO_IOMMU_GET_INFO, %(IOMMU_GET_INFO)dU);
 SAME(VFIO_IOMMU_MAP_DMA, %(IOMMU_MAP_DMA)dU);
 SAME(VFIO_IOMMU_UNMAP_DMA, %(IOMMU_UNMAP_DMA)dU);
+SAME(VFIO_DEVICE_FEATURE, %(DEVICE_FEATURE)dU);
+SAME(VFIO_DEVICE_FEATURE_SET, 0x20000);
+SAME(VFIO_DEVICE_FEATURE_PCI_VF_TOKEN, 0);
+SAME(VFIO_NOIOMMU_IOMMU, 8);
+#ifdef VFIO_DEVICE_BIND_IOMMUFD /* Linux 6.6 */
+SAME(VFIO_DEVICE_BIND_IOMMUFD, %(DEVICE_BIND_IOMMUFD)dU);
+SAME(VFIO_DEVICE_ATTACH_IOMMUFD_PT, %(DEVICE_ATTACH_IOMMUFD_PT)dU);
+SAME(VFIO_DEVICE_DETACH_IOMMUFD_PT, %(DEVICE_DETACH_IOMMUFD_PT)dU);
+SAME(offsetof(struct vfio_device_bind_iommufd, iommufd), 8);
+SAME(offsetof(struct vfio_device_attach_iommufd_pt, pt_id), 8);
+#endif
 SAME(sizeof(struct vfio_region_info), 32);
 SAME(offsetof(struct vfio_region_info, cap_offset), 12);
 SAME(offsetof(struct vfio_region_info, offset), 24);
