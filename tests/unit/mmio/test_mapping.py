@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import threading
 from collections.abc import Iterator
 
 import pytest
@@ -13,12 +14,17 @@ from pymmio.errors import (
     AccessFault,
     BufferBusy,
     Closed,
+    DeviceGone,
+    DeviceTimeout,
     ForkedObject,
     PermissionRefused,
+    PymmioError,
     Unsupported,
 )
-from pymmio.mmio import AccessRule, MappedRegion, Mapping
+from pymmio.mmio import PCI, AccessRule, MappedRegion, Mapping
 from tests.children import in_forked_child
+
+SOON_S = 20
 
 
 @pytest.fixture
@@ -126,6 +132,120 @@ def test_regions_made_after_close_are_refused() -> None:
     mapping.close()
     with pytest.raises(Closed):
         MappedRegion(mapping)
+
+
+def test_a_pause_keeps_accesses_waiting_and_lets_them_through_afterwards() -> None:
+    mapping = Mapping.of_buffer(bytearray(4096), "BAR0")
+    region = MappedRegion(mapping, rule=PCI)
+    window = region.window(8, 8)
+    closed = region.window(16, 8)
+    closed.close()
+    polling = threading.Thread(
+        target=lambda: region.wait32(0, mask=1, value=1, timeout_s=SOON_S), daemon=True
+    )
+    polling.start()
+    mapping.pause()
+    assert not region.closed
+    assert mapping.cdata.users == 0
+    done: list[object] = []
+    calls = [
+        lambda: window.read32(0),
+        lambda: region.read_block(0, 64, width=4),
+        lambda: region.write_block(64, bytes(64), width=8),
+        lambda: region.write32(0, 1),
+    ]
+    threads = [threading.Thread(target=lambda c=c: done.append(c()), daemon=True) for c in calls]
+    for thread in threads:
+        thread.start()
+    threads[0].join(0.05)
+    assert not done
+    mapping.resume()
+    for thread in (*threads, polling):
+        thread.join(SOON_S)
+        assert not thread.is_alive()
+    assert len(done) == 4
+    assert window.read32(0) == 0
+    with pytest.raises(Closed):
+        closed.read32(0)
+    mapping.resume()
+    mapping.close()
+
+
+def test_closing_or_refusing_ends_a_pause() -> None:
+    for end in (Mapping.close, lambda m: m.refuse(lambda: DeviceGone("it left"))):
+        mapping = Mapping.of_buffer(bytearray(4096), "BAR0")
+        region = MappedRegion(mapping)
+        mapping.pause()
+        raised: list[type[Exception]] = []
+
+        def read(region=region, raised=raised) -> None:
+            try:
+                region.read32(0)
+            except PymmioError as error:
+                raised.append(type(error))
+
+        thread = threading.Thread(target=read, daemon=True)
+        thread.start()
+        end(mapping)
+        thread.join(SOON_S)
+        assert raised == [Closed if end is Mapping.close else DeviceGone]
+        mapping.close()
+
+
+def test_a_refused_mapping_raises_what_it_was_given_until_it_is_closed_and_after() -> None:
+    mapping = Mapping.of_buffer(bytearray(4096), "BAR0")
+    region = MappedRegion(mapping)
+    bell = region.doorbell(0)
+    mapping.refuse(lambda: DeviceGone("it left"))
+    mapping.refuse()
+    for _ in range(2):
+        for call in (
+            lambda: region.read32(0),
+            lambda: region.wait32(0, mask=1, value=1, timeout_s=SOON_S),
+            lambda: region.read_block(0, 8, width=8),
+            lambda: MappedRegion(mapping),
+            mapping.pause,
+        ):
+            with pytest.raises(DeviceGone, match="it left"):
+                call()
+        with pytest.raises(Closed):
+            bell.ring(1)
+        mapping.close()
+
+
+def test_a_mapping_that_is_in_use_is_not_paused() -> None:
+    mapping = Mapping.of_buffer(bytearray(4096), "BAR0")
+    region = MappedRegion(mapping)
+    mapping.cdata.users = 1  # a call in C that does not come back
+    with pytest.raises(BufferBusy, match="1 calls still use it"):
+        mapping.pause(timeout_s=0.01)
+    assert region.read32(0) == 0
+    with pytest.raises(BufferBusy):
+        mapping.close(timeout_s=0.01)
+    with pytest.raises(Closed):
+        region.read32(0)
+    mapping.cdata.users = 0
+    mapping.close()
+
+
+def test_faults_and_time_outs_are_explained(memory: int) -> None:
+    mapping = Mapping.of_file(memory, 0, 8192, "BAR0", writable=True)
+    region = MappedRegion(mapping)
+    seen: list[PymmioError] = []
+
+    def explain(error: PymmioError) -> PymmioError:
+        seen.append(error)
+        return DeviceGone("it left")
+
+    mapping.explain = explain
+    with pytest.raises(DeviceGone):
+        region.wait32(0, mask=1, value=1, timeout_s=0.0)
+    os.ftruncate(memory, 4096)
+    for call in (lambda: region.read32(4096), lambda: region.doorbell(4096).ring(1)):
+        with pytest.raises(DeviceGone):
+            call()
+    assert [type(error) for error in seen] == [DeviceTimeout, AccessFault, AccessFault]
+    mapping.close()
 
 
 def test_in_a_forked_child_the_memory_is_not_there(memory: int) -> None:
