@@ -139,7 +139,10 @@ class EventWatcher:
             self._subscriptions.clear()
             for kind in self._taps:
                 self._irqs.of_kind(kind)._detach_tap()
-            if self._thread is None or self._wake is None:
+            if self._wake is None:
+                return
+            if self._thread is None:
+                self._wake.close()
                 return
             self._wake.signal()
         if threading.current_thread() is not self._thread:
