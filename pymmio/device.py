@@ -387,7 +387,12 @@ class Device(Function):
             self._events.close()
             self._tear_down = TearDown(self.name, self._closing_steps())
         assert self._tear_down is not None
-        self._tear_down.run(timeout_s)
+        try:
+            self._tear_down.run(timeout_s)
+        except (PymmioError, OSError) as error:
+            if self._reset is not None and not self._reset.is_over:
+                error.add_note(f"a reset of {self.name} is still in the kernel and holds it")
+            raise
         for release in self._releases:
             release.closed()
 
