@@ -158,16 +158,21 @@ class _Run:
                     done = run.completed / run.count if run.count else 0.0
                     progress(done or min(1.0, (time.monotonic() - start) / seconds))
         finally:
-            run.count = max(run.submitted, 1)  # nothing more is sent
-            run.deadline_ns = 1
+            self._send_no_more()
             while not self._request.done() and run.started and self._step():
                 pass
             self._queue.end_exclusive(self._request)
+
+    def _send_no_more(self) -> None:
+        self._run.count = max(self._run.submitted, 1)
+        self._run.deadline_ns = 1
 
     def _step(self) -> bool:
         """Run for 20 ms; return whether there is more to do.  Raises what broke the queue."""
         queue, run, error = self._queue, self._run, None
         with queue.lock:
+            if not queue.is_accepting:
+                self._send_no_more()
             if self._request.done():  # failed by a reset
                 code = lib.NVME_RUN_DONE
             else:

@@ -119,7 +119,9 @@ class Machine:
         self._check_entry_sizes()
         page = 4096 << self.lifecycle.cap.mpsmin
         limit = page << self.identity.mdts if self.identity.mdts else 1 << 62
-        self.max_transfer = max(page, min(limit, self.settings.max_transfer_bytes))
+        # The PRP lists were allocated for what the controller said first: never more after a reset.
+        most = self.max_transfer or self.settings.max_transfer_bytes
+        self.max_transfer = max(page, min(limit, most))
         admin.max_transfer = min(limit, ADMIN_TRANSFER)
 
     def make_io_queues(self, admin: Admin) -> None:

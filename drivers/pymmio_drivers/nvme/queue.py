@@ -255,9 +255,15 @@ class QueuePair:
 
     @property
     def outstanding(self) -> int:
-        """Commands that were sent and not completed, and those that wait for room."""
+        """Commands that were sent and not completed, or wait for room; a measured run is one."""
         with self.lock:
-            return len(self._outstanding) + len(self._backlog)
+            in_use = len(self._outstanding) + len(self._backlog)
+            return in_use + (self._exclusive is not None)
+
+    @property
+    def is_accepting(self) -> bool:
+        """Whether new commands are wanted: not before the queue exists, in a reset, at close."""
+        return self._accepting
 
     def accept(self, accepting: bool = True) -> None:
         """Take requests from now on, or no more; what is outstanding goes on."""

@@ -21,7 +21,6 @@ __all__ = [
     "DOORBELL_BASE",
     "INTMC",
     "INTMS",
-    "NVME_REGISTERS_SIZE",
     "VS",
     "CommandSet",
     "Registers",
@@ -32,7 +31,6 @@ __all__ = [
 ]
 
 DOORBELL_BASE = 0x1000
-NVME_REGISTERS_SIZE = 0x1000
 
 
 class CommandSet(enum.IntEnum):

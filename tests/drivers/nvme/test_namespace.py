@@ -423,6 +423,25 @@ def test_other_requests_wait_for_the_end_of_a_run(ctrl, ns):
     assert len(seen) == 2
 
 
+def test_run_ends_early_when_another_thread_closes():
+    with Controller.open("sim:nvme?size=16M") as ctrl:
+        ns = ctrl.namespaces[1]
+        started, results = threading.Event(), []
+
+        def runs():
+            results.append(ns.measure(seconds=60, progress=lambda share: started.set()))
+
+        thread = threading.Thread(target=runs)
+        thread.start()
+        assert started.wait(30)
+        ctrl.close()
+        thread.join(30)
+        assert not thread.is_alive()
+        assert results[0].commands > 0
+        assert results[0].errors == 0
+        assert not model_of(ctrl).notes
+
+
 def test_run_broken_off_by_an_exception_leaves_nothing_in_flight(ns):
     class Stop(Exception):
         pass
