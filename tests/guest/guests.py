@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from tests.guest.guest import RUN, Disk, Guest
 
 MIB = 1 << 20
@@ -76,6 +78,24 @@ SLOTS = Guest(
 
 NETWORK = Guest(name="network", devices=("virtio-net-pci,disable-legacy=on,iommu_platform=on",))
 
+# Each kind of reset: none (edu), FLR (nvme), power management and bus (e1000e alone behind a
+# port), hot (two functions behind a port).  The ROM is that of tests/unit/pci/roms.py.  Slots say
+# that a card is in them only where hot-plug is not ACPI's.
+ROM = str(Path(__file__).parent / "roms" / "two_images.rom").replace(",", ",,")
+EXTRAS = Guest(
+    name="extras",
+    devices=(
+        "edu",
+        f"nvme,serial=pymmio-0,romfile={ROM}",
+        "pcie-root-port,id=port0,chassis=1,addr=06.0",
+        f"e1000e,bus=port0,romfile={ROM}",
+        "pcie-root-port,id=port1,chassis=2,addr=07.0",
+        "pci-testdev,bus=port1,addr=00.0,multifunction=on,membar=64K",
+        "pci-testdev,bus=port1,addr=00.1,membar=64K",
+    ),
+    qemu_arguments=("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"),
+)
+
 # edu reaches 28 bits of addresses unless it is told otherwise (QEMU docs/specs/edu.rst).
 NO_IOMMU = Guest(
     name="no-iommu",
@@ -85,5 +105,6 @@ NO_IOMMU = Guest(
 )
 
 GUESTS = {
-    guest.name: guest for guest in (DEFAULT, GROUPS, VIRTIO_IOMMU, SHARED, SLOTS, NETWORK, NO_IOMMU)
+    guest.name: guest
+    for guest in (DEFAULT, GROUPS, VIRTIO_IOMMU, SHARED, SLOTS, NETWORK, EXTRAS, NO_IOMMU)
 }
