@@ -36,11 +36,29 @@ from pymmio_drivers.nvme.errors import (
     VendorStatusError,
 )
 from pymmio_drivers.nvme.events import AsyncEvent
+from pymmio_drivers.nvme.features import Feature, read_feature, read_features, set_feature
+from pymmio_drivers.nvme.format import (
+    Erase,
+    FormatChoice,
+    FormatScope,
+    format_choices,
+    format_namespace,
+    format_scope,
+)
+from pymmio_drivers.nvme.histogram import Bucket, log_buckets
+from pymmio_drivers.nvme.logs import (
+    CommandEffect,
+    Effect,
+    command_effects,
+    log_size,
+    supported_logs,
+)
 from pymmio_drivers.nvme.namespace import Namespace
 from pymmio_drivers.nvme.recovery import State
 from pymmio_drivers.nvme.registers import Registers
 from pymmio_drivers.nvme.request import Completion, Request
 from pymmio_drivers.nvme.structures import (
+    CriticalWarning,
     ErrorLogEntry,
     FirmwareSlotLog,
     IdentifyController,
@@ -59,11 +77,13 @@ __all__ = [
     "AdminOpcode",
     "AdminResult",
     "AsyncEvent",
+    "Bucket",
     "BufferMisaligned",
     "BufferReadOnly",
     "BufferSizeMismatch",
     "Cns",
     "CommandAborted",
+    "CommandEffect",
     "CommandSpecificError",
     "CommandTimeout",
     "CompareFailure",
@@ -72,9 +92,15 @@ __all__ = [
     "ControllerClosed",
     "ControllerFailed",
     "ControllerFatal",
+    "CriticalWarning",
+    "Effect",
+    "Erase",
     "ErrorLogEntry",
+    "Feature",
     "FeatureId",
     "FirmwareSlotLog",
+    "FormatChoice",
+    "FormatScope",
     "GenericStatusError",
     "IdentifyController",
     "IdentifyNamespace",
@@ -99,4 +125,14 @@ __all__ = [
     "State",
     "StatusError",
     "VendorStatusError",
+    "command_effects",
+    "format_choices",
+    "format_namespace",
+    "format_scope",
+    "log_buckets",
+    "log_size",
+    "read_feature",
+    "read_features",
+    "set_feature",
+    "supported_logs",
 ]

@@ -20,6 +20,7 @@ from pymmio_drivers.nvme.structures import (
     NamespaceId,
     SmartLog,
     parse_active_namespaces,
+    parse_changed_namespaces,
     parse_namespace_ids,
 )
 
@@ -211,6 +212,18 @@ class Admin:
         """Return which firmware is in which slot."""
         data = self.get_log_page(LogId.FIRMWARE_SLOT, FirmwareSlotLog.spec.size)
         return FirmwareSlotLog.parse(data)
+
+    def changed_namespaces(self) -> tuple[int, ...] | None:
+        """Return the ids of namespaces that changed since this was last read; None: too many."""
+        return parse_changed_namespaces(self.get_log_page(LogId.CHANGED_NAMESPACES, 4096))
+
+    def abort(self, sqid: int, cid: int) -> bool:
+        """Ask for the end of a command; returns whether the controller says that it will.
+
+        Best effort (NVMe Base 2.0 §5.1): a command that is not there is no error.
+        """
+        result = self.send(command.abort(sqid, cid), f"abort of {cid:#x} in queue {sqid}").result
+        return not result & 1
 
     # --- queues -----------------------------------------------------------------------
 

@@ -30,6 +30,7 @@ __all__ = [
     "delete_cq",
     "delete_sq",
     "flush",
+    "format_nvm",
     "get_features",
     "get_log_page",
     "identify",
@@ -222,6 +223,16 @@ def get_log_page(
 def async_event_request() -> bytes:
     """Let the controller report the next asynchronous event (NVMe Base 2.0 §5.2)."""
     return sqe(AdminOpcode.ASYNC_EVENT_REQUEST)
+
+
+def format_nvm(nsid: int, *, lba_format: int, erase: int = 0) -> bytes:
+    """Format a namespace: LBA format by index, no protection information (NVMe Base 2.0 §5.14).
+
+    The index has four bits in CDW10 3:0 and, where there are more than 16 formats, two in 13:12.
+    ``erase``: none (0), user data (1), cryptographic (2).
+    """
+    low, high = lba_format & 0xF, lba_format >> 4
+    return sqe(AdminOpcode.FORMAT_NVM, nsid=nsid, cdw10=high << 12 | erase << 9 | low)
 
 
 def flush(nsid: int) -> bytes:

@@ -147,14 +147,14 @@ class Feature:
     @property
     def decoded(self) -> Register | None:
         """The value by its fields; None if it was not read, or the feature is not known."""
-        kind = FEATURE_VALUES.get(FeatureId(self.fid)) if self.fid in _KNOWN else None
+        kind = _KINDS.get(self.fid)
         return None if kind is None or self.value is None else kind(self.value)
 
     def as_dict(self) -> dict[str, object]:
         """Return everything by name, ready for JSON."""
         decoded = self.decoded
         return {
-            "fid": self.fid,
+            "fid": int(self.fid),
             "name": self.name,
             "value": self.value,
             "fields": {} if decoded is None else {k: int(v) for k, v in decoded.fields().items()},
@@ -165,7 +165,7 @@ class Feature:
         }
 
 
-_KNOWN = frozenset(FeatureId)
+_KINDS: dict[int, type[Register]] = {int(fid): kind for fid, kind in FEATURE_VALUES.items()}
 
 
 def read_features(admin: Admin, *, nsid: int = 1, tells: bool = True) -> tuple[Feature, ...]:

@@ -9,14 +9,22 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from pymmio.errors import BadArgument, Unsupported
-from pymmio_drivers.nvme.command import NSID_ALL, format_nvm
+from pymmio_drivers.nvme import command
 from pymmio_drivers.nvme.errors import StatusError
-from pymmio_drivers.nvme.structures import IdentifyNamespace
+from pymmio_drivers.nvme.structures import IDENTIFY_SIZE, IdentifyNamespace
 
 if TYPE_CHECKING:
+    from pymmio_drivers.nvme.admin import Admin
     from pymmio_drivers.nvme.controller import Controller
 
-__all__ = ["Erase", "FormatChoice", "FormatScope", "format_choices", "format_namespace"]
+__all__ = [
+    "Erase",
+    "FormatChoice",
+    "FormatScope",
+    "format_choices",
+    "format_namespace",
+    "format_scope",
+]
 
 _LOOK_S = 0.25
 _FPI_SUPPORTED = 0x80
@@ -25,7 +33,7 @@ _LBADS_MIN = 9  # 512 bytes, NVM Command Set 1.0 §4.1.5.1; 0: the format is not
 
 
 class Erase(enum.IntEnum):
-    """Secure Erase Settings (NVMe Base 2.0 §5.14, figure 189)."""
+    """Secure Erase Settings (NVMe Base 2.0 §5.14, CDW10 bits 11:9)."""
 
     NONE = 0
     USER_DATA = 1
@@ -118,28 +126,28 @@ def format_namespace(
             hint=f"It offers {offered or 'none'}",
         )
     kind = _known_erase(controller, erase)
-    entry = format_nvm(nsid, lba_format=index, erase=kind)
+    entry = command.format_nvm(nsid, lba_format=index, erase=kind)
     request = admin.start(entry, f"format of nsid {nsid}", timeout_s=timeout_s)
-    shown = 0.0
-    while not request.done():
-        if progress is not None:
-            with suppress(StatusError):  # it may refuse everything while it formats
-                shown = _share(admin.identify_namespace(nsid), shown)
-                progress(shown)
-        with suppress(TimeoutError):
-            request.exception(_LOOK_S)
+    if progress is not None and identity.fpi & _FPI_SUPPORTED:
+        while not request.done():
+            progress(_share_done(admin, nsid, timeout_s))
+            with suppress(TimeoutError):
+                request.exception(_LOOK_S)
     request.result()
     if progress is not None:
         progress(1.0)
     controller.refresh()
 
 
-def _share(identity: IdentifyNamespace, shown: float) -> float:
-    """Return the share that is done; FPI counts what is left, in percent."""
-    fpi = int(identity.fpi)
-    if not fpi & _FPI_SUPPORTED or not fpi & _FPI_LEFT:
-        return shown
-    return max(shown, 1.0 - (fpi & _FPI_LEFT) / 100)
+def _share_done(admin: Admin, nsid: int, timeout_s: float) -> float:
+    """Ask how far it is; a controller may answer late, or refuse all else meanwhile."""
+    entry = command.identify(command.Cns.NAMESPACE, nsid=nsid)
+    try:
+        data = admin.send(entry, "format progress", receive=IDENTIFY_SIZE, timeout_s=timeout_s).data
+    except StatusError:
+        return 0.0
+    left = int(IdentifyNamespace.parse(data).fpi) & _FPI_LEFT
+    return 1.0 - left / 100 if left else 0.0
 
 
 def _known_erase(controller: Controller, erase: Erase | int) -> Erase:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import enum
 import struct
 from dataclasses import dataclass
 from uuid import UUID
@@ -12,6 +13,7 @@ from pymmio.regs import U8, U16, U32, U64, U128, ArrayOf, Ascii, Bits, Bytes, La
 
 __all__ = [
     "IDENTIFY_SIZE",
+    "CriticalWarning",
     "ErrorLogEntry",
     "FirmwareSlotLog",
     "IdentifyController",
@@ -20,6 +22,7 @@ __all__ = [
     "NamespaceId",
     "SmartLog",
     "parse_active_namespaces",
+    "parse_changed_namespaces",
     "parse_namespace_ids",
 ]
 
@@ -150,6 +153,21 @@ class IdentifyNamespace(Layout, size=IDENTIFY_SIZE, byteorder="little"):
         return low | high << 4 if self.nlbaf >= 16 else low
 
 
+class CriticalWarning(enum.IntFlag):
+    """Critical Warning of the SMART log (NVMe Base 2.0 §5.16.1.3)."""
+
+    SPARE_LOW = 1 << 0
+    TEMPERATURE = 1 << 1
+    RELIABILITY_DEGRADED = 1 << 2
+    READ_ONLY = 1 << 3
+    VOLATILE_BACKUP_FAILED = 1 << 4
+    PERSISTENT_MEMORY_UNRELIABLE = 1 << 5
+
+
+_DATA_UNIT = 512 * 1000  # bytes; the controller rounds up
+_ZERO_CELSIUS_K = 273  # temperatures are whole kelvin
+
+
 class SmartLog(Layout, size=512, byteorder="little"):
     """SMART / Health Information, log page 02h (NVMe Base 2.0 §5.16.1.3)."""
 
@@ -172,6 +190,32 @@ class SmartLog(Layout, size=512, byteorder="little"):
     warning_temperature_time = U32(192, doc="minutes")
     critical_temperature_time = U32(196, doc="minutes")
     temperature_sensors = ArrayOf(U16, 200, count=8, doc="kelvin; 0: none")
+
+    @property
+    def warnings(self) -> CriticalWarning:
+        """The critical warnings."""
+        return CriticalWarning(int(self.critical_warning))
+
+    @property
+    def temperature_c(self) -> int:
+        """Composite temperature in degrees Celsius."""
+        return int(self.composite_temperature) - _ZERO_CELSIUS_K
+
+    @property
+    def sensors_c(self) -> dict[int, int]:
+        """Temperatures of the sensors that there are, in degrees Celsius, by number (1 to 8)."""
+        sensors = enumerate(self.temperature_sensors, start=1)
+        return {index: int(kelvin) - _ZERO_CELSIUS_K for index, kelvin in sensors if kelvin}
+
+    @property
+    def bytes_read(self) -> int:
+        """Bytes that hosts have read, in steps of 512000."""
+        return int(self.data_units_read) * _DATA_UNIT
+
+    @property
+    def bytes_written(self) -> int:
+        """Bytes that hosts have written, in steps of 512000."""
+        return int(self.data_units_written) * _DATA_UNIT
 
 
 class ErrorLogEntry(Layout, size=64, byteorder="little"):
@@ -231,6 +275,17 @@ def parse_active_namespaces(data: bytes) -> tuple[int, ...]:
             raise ProtocolError(f"active namespace list: {nsid:#x} after {ids[-1:]}")
         ids.append(nsid)
     return tuple(ids)
+
+
+def parse_changed_namespaces(data: bytes) -> tuple[int, ...] | None:
+    """Return the ids of a changed namespace list, log page 04h, ended by 0.
+
+    None where the first one says that more than 1024 changed (NVMe Base 2.0 §5.16.1.5).
+    """
+    ids = [nsid for (nsid,) in struct.iter_unpack("<I", data[:IDENTIFY_SIZE])]
+    if ids and ids[0] == 0xFFFF_FFFF:
+        return None
+    return tuple(ids[: ids.index(0)] if 0 in ids else ids)
 
 
 def parse_namespace_ids(data: bytes) -> tuple[NamespaceId, ...]:
