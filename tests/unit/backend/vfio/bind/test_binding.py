@@ -404,6 +404,14 @@ def test_bind_after_an_interrupted_bind_remembers_the_real_driver(machine):
     assert machine.state() == ("nvme", "")
 
 
+def test_bind_after_one_that_got_as_far_as_the_override(machine):
+    killed_at(machine, 2, lambda: bind(NVME, machine=machine))
+    assert machine.state() == ("nvme", "vfio-pci")
+    bind(NVME, machine=machine)
+    restore(NVME, machine=machine)
+    assert machine.state() == ("nvme", "")
+
+
 def test_a_record_of_an_earlier_boot_does_not_count(machine):
     bind(NVME, machine=machine)
     machine.text("/proc/sys/kernel/random/boot_id", "another-boot")

@@ -146,6 +146,20 @@ def test_a_lock_of_a_dead_process_is_free(ledger):
         pass
 
 
+def test_locks_are_taken_in_one_order_whatever_the_caller_says(ledger, monkeypatch):
+    order = []
+
+    def lock(path, address):
+        order.append(str(address))
+        return os.open(os.devnull, os.O_RDONLY)
+
+    monkeypatch.setattr(ledger_module, "_lock", lock)
+    for addresses in ((ADDRESS, PciAddress.parse(EDU)), (PciAddress.parse(EDU), ADDRESS)):
+        with ledger.locked(addresses):
+            pass
+    assert order == [NVME, EDU, NVME, EDU]
+
+
 def test_locks_leave_no_descriptor(ledger):
     before = len(os.listdir("/proc/self/fd"))
     with ledger.locked((ADDRESS, PciAddress.parse(EDU))):
