@@ -48,8 +48,9 @@ _SETUP = "pymmio setup-user prints what root runs once"
 def in_the_machine(host: Host) -> dict[Way, list[Obstacle]]:
     """Return what stands in each way for every device."""
     found = {Way.CDEV: _cdev(host), Way.GROUP: _group(host)}
+    has_iommu = bool(host.listed("/sys/class/iommu"))  # else nothing is opened anyway
     for way, obstacles in found.items():
-        if interrupts_are_remapped(host) is False and not _is_set(host, UNSAFE[way]):
+        if has_iommu and interrupts_are_remapped(host) is False and not _is_set(host, UNSAFE[way]):
             obstacles.append(
                 Obstacle(
                     "interrupts are not remapped and unsafe ones not allowed",
