@@ -34,6 +34,7 @@ __all__ = [
     "PymmioError",
     "ReadOnly",
     "RegisterError",
+    "UnsafeRead",
     "UnsafeUpdate",
     "Unsupported",
     "UriError",
@@ -211,6 +212,10 @@ class RegisterError(PymmioError, ValueError):
 
 class UnsafeUpdate(RegisterError):
     """A read-modify-write that would lose or trigger something (W1C, read side effects)."""
+
+
+class UnsafeRead(RegisterError):
+    """A read of many addresses that may change the device, such as a dump of a whole BAR."""
 
 
 # --- DMA memory ------------------------------------------------------------------------

@@ -76,6 +76,7 @@ def _nobody_reads() -> ExitCode:
         "config": "pymmio.cli.config:config",
         "caps": "pymmio.cli.caps:caps",
         "regs": "pymmio.cli.regs:regs",
+        "dump": "pymmio.cli.dump:dump",
         "peek": "pymmio.cli.peek:peek",
         "poke": "pymmio.cli.peek:poke",
         "nvme": "pymmio.cli.nvme:nvme",

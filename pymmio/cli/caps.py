@@ -19,29 +19,26 @@ Examples:
 """,
 )
 def caps(target: Target, as_json: bool) -> None:
-    """List the capabilities and extended capabilities of the device URI."""
+    """List the capabilities and extended capabilities of the device URI.
+
+    What is damaged is told beside what can be read; then the exit code is 1.
+    """
     from pymmio.cli.output import note, print_json, show_table
+    from pymmio.errors import ProtocolError
 
     with target.open() as device:
         device.config.check_present()
-        found = device.config.capabilities()
-        extended = device.config.extended_capabilities()
+        survey = device.config.survey_capabilities()
         if as_json:
-            print_json(
-                {"uri": target.uri, "capabilities": found, "extended_capabilities": extended}
-            )
-            return
-        rows = []
-        for capability in found:
-            _, _, facts = str(capability).partition(": ")
-            rows.append(
-                (f"{capability.offset:02x}", f"{capability.id:02x}", capability.name, facts)
-            )
-        for one in extended:
-            rows.append(
-                (f"{one.offset:03x}", f"{one.id:04x}", one.name, f"extended, version {one.version}")
-            )
-    if rows:
-        show_table(("at", "id", "name", "says"), rows, fold=("says",))
-    else:
-        note(f"{target.uri} has no capabilities")
+            print_json({"uri": target.uri, **survey.as_dict()})
+        else:
+            rows = [
+                (f"{c.offset:02x}", f"{c.id:02x}", c.name, c.said()) for c in survey.capabilities
+            ]
+            rows += [(f"{c.offset:03x}", f"{c.id:04x}", c.name, c.said()) for c in survey.extended]
+            if rows:
+                show_table(("at", "id", "name", "says"), rows, fold=("says",))
+            else:
+                note(f"{target.uri} has no capabilities")
+    if survey.damage:
+        raise ProtocolError("; ".join(survey.damage))
