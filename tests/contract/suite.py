@@ -84,9 +84,7 @@ def polling_times_out_with_the_last_value(uri: str) -> None:
     with pymmio.open_device(uri) as device:
         bar = device.region(0)
         bar.write32(LIVENESS, 0)
-        error = raises(
-            DeviceTimeout, lambda: bar.wait32(LIVENESS, mask=1, value=0, timeout_s=0.05)
-        )
+        error = raises(DeviceTimeout, lambda: bar.wait32(LIVENESS, mask=1, value=0, timeout_s=0.05))
         assert isinstance(error, DeviceTimeout)
         assert error.last == 0xFFFFFFFF
 
