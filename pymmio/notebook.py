@@ -16,6 +16,7 @@ _TABLE = "border-collapse:collapse;margin:.5em 0"
 _CAPTION = "caption-side:top;text-align:left;font-weight:bold;padding:.3em 0;color:inherit"
 _CELL = "text-align:left;vertical-align:top;padding:.15em .8em .15em 0"
 _HEAD = f"{_CELL};border-bottom:1px solid currentColor;opacity:.75"
+_WRAPPED = "overflow-wrap:anywhere;min-width:12em"  # lists without spaces
 _MONO = "font-family:ui-monospace,monospace;white-space:nowrap"
 
 
@@ -43,9 +44,12 @@ def html_table(
         cells = []
         for column, text in zip(columns, row.cells, strict=True):
             look = f"{_CELL};{_MONO}" if column in mono else _CELL
+            if column == columns[-1] and column not in mono:
+                look += f";{_WRAPPED}"
+            shown = escape(text).replace(",", ",<wbr/>")
             if row.is_detail and column == columns[1]:
                 look += ";padding-left:1.2em"
-            cells.append(f'<td style="{look}">{escape(text)}</td>')
+            cells.append(f'<td style="{look}">{shown}</td>')
         body.append(f"<tr{style}>{''.join(cells)}</tr>")
     return (
         f'<table style="{_TABLE}"><caption style="{_CAPTION}">{escape(title)}</caption>'

@@ -80,6 +80,11 @@ class BoundRegister(Generic[R]):
     def __repr__(self) -> str:
         return f"<register {self._where()}, {self.spec.width} bits>"
 
+    def _repr_html_(self) -> str:
+        from pymmio.regs.html import register_html
+
+        return register_html(self)
+
     # --- reads ---------------------------------------------------------------------
 
     def read(self, *, order: Order | None = None) -> R:

@@ -104,6 +104,11 @@ class RegisterDump:
     def __str__(self) -> str:
         return self.text()
 
+    def _repr_html_(self) -> str:
+        from pymmio.regs.html import dump_html
+
+        return dump_html(self)
+
     def __rich__(self) -> Table:
         """Return a table for rich."""
         from rich.table import Table

@@ -58,6 +58,11 @@ class LayoutDump:
     def __str__(self) -> str:
         return self.text()
 
+    def _repr_html_(self) -> str:
+        from pymmio.regs.html import layout_html
+
+        return layout_html(self)
+
     def __rich__(self) -> Table:
         """Return a table for rich."""
         from rich.table import Table

@@ -288,6 +288,11 @@ class RegisterFile:
 
         return dump_registers(self, side_effects=side_effects)
 
+    def _repr_html_(self) -> str:
+        from pymmio.regs.html import file_html
+
+        return file_html(self)
+
 
 def check_array(where: str, spec: RegisterSpec, count: int, stride: int) -> None:
     """Raise DeclarationError unless ``count`` registers fit ``stride`` bytes apart."""

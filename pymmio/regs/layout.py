@@ -201,6 +201,9 @@ class Layout:
     def __reduce__(self) -> tuple[object, tuple[bytes]]:
         return type(self).parse, (self.pack(),)
 
+    def _repr_html_(self) -> str:
+        return self.dump()._repr_html_()
+
     def __repr__(self) -> str:
         kind = self.spec.name + ("" if isinstance(self._data, bytes) else ".view")
         parts = (f"{name}={_shown(value)}" for name, value in self.fields().items())

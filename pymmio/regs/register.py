@@ -174,6 +174,11 @@ class Register:
             parts.append(f"{name}={shown}")
         return f"{self.spec.name}({', '.join(parts)})"
 
+    def _repr_html_(self) -> str:
+        from pymmio.regs.html import value_html
+
+        return value_html(self)
+
     def __reduce__(self) -> tuple[type[Self], tuple[int]]:
         return type(self), (self._raw,)
 

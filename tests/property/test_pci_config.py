@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from pymmio.errors import DeviceGone, ProtocolError
 from pymmio.pci import ConfigSpace
+from pymmio.pci.extcaps.walk import EXTENDED_FAMILIES
 from tests.unit.pci.fakes import FakeConfig
 
 
@@ -26,7 +27,10 @@ def hostile_spaces(draw):
         at = 0x100
         for _ in range(draw(st.integers(0, 20))):
             following = draw(st.integers(0x100, 0xFFF) | st.sampled_from([0, 0xFC, 0xFFC]))
-            fake.put(at, 4, following << 20 | draw(st.integers(0, 0xF_FFFF)))
+            known = st.sampled_from(list(EXTENDED_FAMILIES)).map(lambda number: 1 << 16 | number)
+            fake.put(at, 4, following << 20 | draw(known | st.integers(0, 0xF_FFFF)))
+            body = draw(st.binary(max_size=64))[: 4096 - at - 4]
+            fake.content[at + 4 : at + 4 + len(body)] = body
             at = following & 0xFFC
     return fake
 
@@ -54,6 +58,8 @@ def test_hostile_content_gives_values_or_a_protocol_error_and_changes_nothing(fa
         assert cap.as_dict()["offset"] >= 0x100
     outcome(config.bars)
     outcome(config.as_dict)
+    assert config._repr_html_()
+    assert len(config.survey_capabilities().damage) <= 2
     assert not fake.writes
     assert bytes(fake.content) == before
 
