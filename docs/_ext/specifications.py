@@ -137,6 +137,13 @@ SPECIFICATIONS = (
     ),
     Specification(
         "Architectures",
+        "OpenPOWER, *Power ISA*",
+        "version 3.1",
+        "ppc64le: instructions that write caches back to persistent memory (``doctor``)",
+        r"Power ISA 3\.1",
+    ),
+    Specification(
+        "Architectures",
         "IBM, *z/Architecture Principles of Operation*, SA22-7832",
         "SA22-7832-13 (fourteenth edition)",
         "s390x: order of storage accesses, serialisation",

@@ -7,6 +7,7 @@ import re
 import pytest
 
 from tests.docs.pages import README, ROOT, code_blocks, run_python
+from tests.run import TIERS
 
 TEXT = README.read_text(encoding="utf-8")
 
@@ -25,6 +26,23 @@ def test_commands_are_targets_of_the_makefile():
     targets = set(re.findall(r"(?:`|^    )make ([a-z]+)", TEXT, re.M))
     assert {"demo", "test"} <= targets
     assert all(re.search(rf"^{target}:", makefile, re.M) for target in targets)
+
+
+def test_the_demo_prints_what_is_shown_but_for_its_figures(tmp_path):
+    done = run_python("-m", "pymmio.cli", "nvme", "demo", "sim:nvme?size=128M", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    lines = [_without_figures(line) for line in TEXT.splitlines() if line.startswith("    ")]
+    missing = [line for line in done.stdout.splitlines() if _without_figures(line) not in lines]
+    assert not missing, "paste what `make demo` prints into README.md"
+
+
+def _without_figures(line):
+    return re.sub(r"\s+", " ", re.sub(r"[\d.,]+ ?([kMGT]?i?B/s|[mu]?s\b)?", "#", line)).strip()
+
+
+def test_the_tiers_shown_are_those_that_run():
+    shown = re.findall(r"^    ([a-z]+) +[\d.]+  (?:passed|skipped)", TEXT, re.M)
+    assert shown == [tier.name for tier in TIERS]
 
 
 @pytest.mark.parametrize("target", re.findall(r"\]\(([^)#]+)", TEXT))
