@@ -29,6 +29,7 @@ class Allocation:
         self._is_usable = True
         self._is_forked = False
         self._root = memory.view()
+        self._kept: memoryview | None = None  # for who holds it when the space closes
         self._pieces: WeakValueDictionary[int, memoryview] = WeakValueDictionary()
         self._next_key = itertools.count()
 
@@ -87,6 +88,9 @@ class Allocation:
                     hint="Call release() once for each hold()",
                 )
             self.holds -= 1
+            if not self.holds and self._kept is not None:
+                self._kept.release()
+                self._kept = None
 
     def seal(self) -> None:
         """Let nobody use the memory any more; raise BufferBusy if somebody still does.
@@ -115,8 +119,13 @@ class Allocation:
         )
 
     def abandon(self) -> None:
-        """Let nobody new use the memory; what is exported already stays valid in this process."""
+        """Let nobody new use the memory; what is exported or held stays valid in this process.
+
+        An engine in C that still runs must not find its queues gone.
+        """
         with self.lock:
+            if self.holds and self._is_usable:
+                self._kept = self.memory.view()
             self._is_usable = False
             for piece in [*self._pieces.values(), self._root]:
                 try:

@@ -175,7 +175,8 @@ class DmaSpace:
         Where devices share the space it is taken away from all of them.
 
         Buffers that are held are closed too: the caller has stopped the device.  Exported
-        memoryviews stay valid, their memory is freed with the last of them.  Raises DmaError if
+        memoryviews stay valid, and so does memory that is held; it is freed with the last
+        memoryview, and after ``release``.  Raises DmaError if
         the backend could not unmap some; these are never freed, the device may write to them.
         In a forked child it does nothing.
         """

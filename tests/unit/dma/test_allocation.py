@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import ctypes
 import mmap
 import threading
 from collections.abc import Iterator
@@ -41,6 +42,26 @@ def test_seal_releases_all_pieces(allocation: Allocation) -> None:
         piece[0]
     with pytest.raises(Closed, match="0x5000"):
         allocation.piece(0, 16)
+
+
+def test_memory_that_is_held_when_all_is_abandoned_stays_until_it_is_released() -> None:
+    memory = SharedMemory(SIZE)
+    allocation = Allocation(memory, Iova(0x5000), threading.RLock())
+    allocation.hold()
+    allocation.hold()
+    allocation.abandon()
+    memory.close()
+    with pytest.raises(Closed):
+        allocation.require_usable()
+    engine = (ctypes.c_char * SIZE).from_address(memory.address)
+    allocation.release()
+    engine[0] = b"x"  # an engine in C that has not noticed; without the hold a SIGSEGV
+    with pytest.raises(BufferError):
+        memory._mapping.close()
+    allocation.release()
+    memory._mapping.close()
+    with pytest.raises(DmaError, match="more often than held"):
+        allocation.release()
 
 
 def test_seal_while_held_raises_and_changes_nothing(allocation: Allocation) -> None:
