@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator
 from typing import Protocol
 
 from pymmio.bounded import BoundedCall
-from pymmio.errors import BadArgument, BufferBusy, DeviceTimeout
+from pymmio.errors import BadArgument, BufferBusy, DeviceGone, DeviceTimeout
 
 __all__ = ["Release"]
 
@@ -110,6 +110,8 @@ class Release:
             )
         try:
             call.result()
+        except DeviceGone:
+            return None  # there is nothing left to be stopped
         except BaseException as error:  # reported when the device is closed
             return error
         return None

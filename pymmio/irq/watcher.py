@@ -21,7 +21,6 @@ from pymmio.irq.vectors import Interrupts
 __all__ = ["EventWatcher", "Subscription"]
 
 JOIN_TIMEOUT_S = 5.0
-"""How long closing waits for a callback that is running, in seconds."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -53,6 +52,7 @@ class EventWatcher:
         self._taps: dict[IrqKind, EventFd] = {}
         self._wake: EventFd | None = None
         self._thread: threading.Thread | None = None
+        self._is_calling = False
         self._state = "open"
         forks.track(self)
 
@@ -116,9 +116,12 @@ class EventWatcher:
         return taps if self._state == "open" else {}
 
     def _dispatch(self, kind: IrqKind, events: int) -> None:
-        self._irqs.of_kind(kind)._forward(events)
         with self._lock:
+            if self._state != "open":
+                return
             chosen = [s.callback for s in self._subscriptions if s.kind is kind]
+            self._is_calling = True
+        self._irqs.of_kind(kind)._forward(events)
         for callback in (lambda: self._first(kind), *chosen):
             try:
                 callback()
@@ -126,11 +129,13 @@ class EventWatcher:
                 threading.excepthook(
                     threading.ExceptHookArgs([*sys.exc_info(), threading.current_thread()])
                 )
+        with self._lock:
+            self._is_calling = False
 
-    def close(self, timeout_s: float = JOIN_TIMEOUT_S) -> None:
+    def close(self) -> None:
         """Stop watching and end the thread; closing twice is fine.
 
-        Waits up to ``timeout_s`` for a callback that is running, except in the callback itself.
+        A callback that is running goes on and is not waited for: it may be what closes.
         """
         with self._lock:
             if self._state != "open":
@@ -145,8 +150,9 @@ class EventWatcher:
                 self._wake.close()
                 return
             self._wake.signal()
-        if threading.current_thread() is not self._thread:
-            self._thread.join(timeout_s)
+            thread = None if self._is_calling else self._thread
+        if thread is not None:
+            thread.join(JOIN_TIMEOUT_S)  # it only has to wake up
 
     def _require_open(self) -> None:
         if self._state == "forked":

@@ -129,6 +129,18 @@ def test_a_callback_that_fails_is_reported_and_the_device_closed(
     assert [str(error) for error in reported] == ["by the callback"]
 
 
+def test_a_callback_that_finds_the_device_gone_is_no_failure(
+    reported: list[BaseException],
+) -> None:
+    device, _, handle = make_device()
+    release = device.release_on_request(SOON_S, device.disable_bus_master)
+    thread = device._events._thread
+    handle.slot.unplug()
+    release.wait(SOON_S)
+    thread.join(SOON_S)
+    assert not reported
+
+
 def test_a_callback_that_takes_too_long_does_not_keep_the_device(
     reported: list[BaseException],
 ) -> None:
@@ -408,6 +420,17 @@ def test_closing_in_the_callback_itself_is_fine() -> None:
     handle.slot.request()
     assert done.wait(SOON_S)
     assert model.is_closed
+
+
+def test_the_callback_of_a_release_may_close_the_device(reported: list[BaseException]) -> None:
+    device, model, handle = make_device()
+    release = device.release_on_request(SOON_S, device.close)
+    thread = device._events._thread
+    handle.slot.request()
+    release.wait(SOON_S)
+    thread.join(SOON_S)
+    assert model.is_closed
+    assert not reported
 
 
 def test_all_regions_end_with_the_device_whatever_their_rule() -> None:
