@@ -70,6 +70,20 @@ SPECIFICATIONS = (
         r"PCI Code and ID Assignment 1\.11",
     ),
     Specification(
+        "PCI",
+        "PCI-SIG, *PCI Firmware Specification*",
+        "revision 3.0",
+        "code types of expansion ROMs",
+        r"PCI Firmware 3\.0",
+    ),
+    Specification(
+        "PCI",
+        "PCI-SIG, *Advanced Capabilities for Conventional PCI*, engineering change notice",
+        "27 July 2006",
+        "function-level reset of functions that are not PCI Express",
+        r"Advanced Capabilities for Conventional PCI ECN",
+    ),
+    Specification(
         "NVMe",
         "NVM Express, *Base Specification*",
         "revision 2.0",
@@ -201,6 +215,7 @@ EDITION = re.compile(
     r"|(NVMe over PCIe|PCIe Transport|NVMe over PCIe Transport) \d\.\d"
     r"|PCI Express( Base)? \d\.\d|PCIe( Base)? \d\.\d|PCI Local Bus \d\.\d|PCI PM \d\.\d"
     r"|PCI-to-PCI Bridge Architecture \d\.\d|PCI Code and ID Assignment \d\.\d+"
+    r"|PCI Firmware \d\.\d|Advanced Capabilities for Conventional PCI \w+"
     r"|[Vv]irtio \d\.\d|VT-d \d\.\d|Power ISA \d\.\d\w?|SA22-7832-\d+"
     r"|Linux \d\.\d+,? [\w-]+/[\w/.-]+|QEMU,? [\d.]* ?docs/[\w/.-]+"
 )
