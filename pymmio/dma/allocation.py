@@ -91,6 +91,8 @@ class Allocation:
             if not self.holds and self._kept is not None:
                 self._kept.release()
                 self._kept = None
+                if self.memory.is_closed:  # not so where the backend failed to unmap it
+                    self.memory.close()
 
     def seal(self) -> None:
         """Let nobody use the memory any more; raise BufferBusy if somebody still does.

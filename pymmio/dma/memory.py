@@ -52,17 +52,22 @@ class SharedMemory:
     def close(self) -> None:
         """Unmap the memory and close the descriptor.
 
-        Where views still exist the memory itself stays until the last of them is gone.
+        Where views still exist the memory itself stays until the last of them is gone, or
+        until the next call when they are.
         """
-        if self.fd < 0:
-            return
         fd, self.fd = self.fd, -1
         try:
             self._mapping.close()
         except BufferError:
             pass  # the views own the mapping now; it is unmapped with the last of them
         finally:
-            os.close(fd)
+            if fd >= 0:
+                os.close(fd)
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether ``close`` was called."""
+        return self.fd < 0
 
 
 def _explained(error: OSError, size: int, hugepages: bool) -> DmaError | Unsupported:
