@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import MutableMapping, Sequence
 from typing import Any
 
 import click
@@ -14,7 +14,9 @@ from pymmio.cli.errors import ExitCode, report
 from pymmio.cli.interrupt import ctrl_c_spares_models
 from pymmio.cli.lazy import LazyGroup
 
-__all__ = ["App", "cli"]
+__all__ = ["COMPLETE_VARIABLE", "App", "cli"]
+
+COMPLETE_VARIABLE = "_PYMMIO_COMPLETE"
 
 
 class App(LazyGroup):
@@ -55,6 +57,16 @@ class App(LazyGroup):
         except BrokenPipeError:
             ctx.exit(_nobody_reads())
 
+    def _main_shell_completion(
+        self, ctx_args: MutableMapping[str, Any], prog_name: str, complete_var: str | None = None
+    ) -> None:
+        """Answer a shell that completes a command line, and exit; else do nothing."""
+        if os.environ.get(COMPLETE_VARIABLE):
+            from pymmio.cli.completion import register
+
+            register()
+        super()._main_shell_completion(ctx_args, prog_name, COMPLETE_VARIABLE)
+
 
 def _nobody_reads() -> ExitCode:
     """Let what is still buffered go nowhere, so that the interpreter ends quietly."""
@@ -84,6 +96,7 @@ def _nobody_reads() -> ExitCode:
         "unbind": "pymmio.cli.bind:unbind",
         "restore": "pymmio.cli.bind:restore",
         "setup-user": "pymmio.cli.setup_user:setup_user",
+        "completion": "pymmio.cli.completion:completion",
     },
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog="""\b

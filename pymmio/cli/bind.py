@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pymmio.cli.complete import complete_address
 from pymmio.cli.errors import ExitCode, report
 from pymmio.cli.options import json_option
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["bind", "restore", "unbind"]
 
-_address = click.argument("address", metavar="ADDRESS")
+_address = click.argument("address", metavar="ADDRESS", shell_complete=complete_address)
 _dry_run = click.option(
     "--dry-run", is_flag=True, help="Print every step as a shell command, and do nothing."
 )
@@ -85,7 +86,7 @@ Examples:
   sudo pymmio restore --all
 """,
 )
-@click.argument("address", metavar="[ADDRESS]", required=False)
+@click.argument("address", metavar="[ADDRESS]", required=False, shell_complete=complete_address)
 @click.option("--all", "is_all", is_flag=True, help="Every device that was bound.")
 @_dry_run
 @json_option

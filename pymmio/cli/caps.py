@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+
 import click
 
 from pymmio.cli.options import DeviceCommand, Target
 
-__all__ = ["caps"]
+if TYPE_CHECKING:
+    from pymmio.pci.view import CapabilityView
+
+__all__ = ["caps", "words"]
 
 
 @click.command(
@@ -19,26 +25,78 @@ Examples:
 """,
 )
 def caps(target: Target, as_json: bool) -> None:
-    """List the capabilities and extended capabilities of the device URI.
+    """List the capabilities and extended capabilities of the device URI, decoded.
 
-    What is damaged is told beside what can be read; then the exit code is 1.
+    What a capability does not have is left out; --json has everything.
     """
-    from pymmio.cli.output import note, print_json, show_table
-    from pymmio.errors import ProtocolError
+    from pymmio.cli.output import is_terminal, note, print_json, show_table
 
     with target.open() as device:
         device.config.check_present()
-        survey = device.config.survey_capabilities()
+        found = device.config.capabilities()
+        extended = device.config.extended_capabilities()
         if as_json:
-            print_json({"uri": target.uri, **survey.as_dict()})
-        else:
-            rows = [
-                (f"{c.offset:02x}", f"{c.id:02x}", c.name, c.said()) for c in survey.capabilities
-            ]
-            rows += [(f"{c.offset:03x}", f"{c.id:04x}", c.name, c.said()) for c in survey.extended]
-            if rows:
-                show_table(("at", "id", "name", "says"), rows, fold=("says",))
-            else:
-                note(f"{target.uri} has no capabilities")
-    if survey.damage:
-        raise ProtocolError("; ".join(survey.damage))
+            print_json(
+                {"uri": target.uri, "capabilities": found, "extended_capabilities": extended}
+            )
+            return
+        between = "\n" if is_terminal() else "; "
+        rows = [
+            (f"{one.offset:02x}", f"{one.id:02x}", one.name, _said(one, between)) for one in found
+        ]
+        rows += [
+            (f"{one.offset:03x}", f"{one.id:04x}", one.name, _said(one, between))
+            for one in extended
+        ]
+    if rows:
+        show_table(("at", "id", "name", "says"), rows, fold=("name", "says"), lines=True)
+    else:
+        note(f"{target.uri} has no capabilities")
+
+
+def _said(one: CapabilityView, between: str) -> str:
+    """Return the facts of a capability, or why they cannot be read."""
+    values = one.as_dict()
+    if "error" in values:
+        return f"not decoded: {values['error']}"
+    identity = ("id", "name", "offset")
+    return between.join(words({k: v for k, v in values.items() if k not in identity}))
+
+
+def words(facts: Mapping[str, object]) -> Iterator[str]:
+    """Give facts in words, those that are None left out: ``link status: 8 GT/s x4``."""
+    for name, value in facts.items():
+        if value is not None:
+            yield f"{_name(name)}: {_value(name, value)}"
+
+
+def _name(name: str) -> str:
+    text = name.removeprefix("is_").replace("_", " ")
+    return {"flr": "function-level reset", "aspm": "ASPM", "64bit": "64-bit"}.get(
+        text, text.replace("aspm", "ASPM").replace("pme", "PME").replace("vfs", "VFs")
+    )
+
+
+_HEX = frozenset({"address", "data", "offset", "header_log", "vf_device_id"})
+_BYTES = frozenset({"max_payload", "max_payload_supported", "max_read_request", "length"})
+
+
+def _value(name: str, value: object) -> str:
+    match value:
+        case bool():
+            return "yes" if value else "no"
+        case int() if name in _HEX:
+            return f"{value:#x}"
+        case int() if name in _BYTES:
+            return f"{value} bytes"
+        case {"speed_gt_s": speed, "width": width}:
+            return f"{'unknown speed' if speed is None else f'{speed:g} GT/s'} x{width}"
+        case {"bar": bar, "offset": int(offset), "size": int(size)}:
+            return f"{size} bytes at {offset:#x} of BAR{bar}"
+        case Mapping():
+            return ", ".join(words(value))
+        case list():
+            return ", ".join(_value(name, item) for item in value) or "none"
+        case str() if value.isupper() and name in ("type", "state", "supported_states"):
+            return value.lower().replace("_", " ") if name == "type" else value
+    return str(value)

@@ -9,11 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from pymmio.cli.complete import complete_uri
+
 if TYPE_CHECKING:
     from pymmio.device import Device
     from pymmio.trace import AccessEvent
 
-__all__ = ["ACCESS_WAYS", "DeviceCommand", "Target", "json_option", "require_write"]
+__all__ = [
+    "ACCESS_WAYS",
+    "DeviceCommand",
+    "Target",
+    "ask",
+    "json_option",
+    "require_write",
+    "require_yes",
+    "yes_option",
+]
 
 ACCESS_WAYS = ("auto", "mapped", "mio", "syscall", "pread", "message")
 """The values of pymmio.handle.Access, which is not imported here."""
@@ -63,7 +74,7 @@ class DeviceCommand(click.Command):
             ),
             click.Option(["--trace"], is_flag=True, help="Print each access on standard error."),
         ]
-        uri = click.Argument(["uri"], metavar="URI")
+        uri = click.Argument(["uri"], metavar="URI", shell_complete=complete_uri)
         super().__init__(name, params=[uri, *(params or ()), *common], **kwargs)
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -94,4 +105,35 @@ def require_write(allowed: bool, what: str) -> None:
         raise click.UsageError(
             f"{what}: nothing was touched, add --write if you mean it",
             click.get_current_context(silent=True),
+        )
+
+
+# --- commands that destroy or change something for good --------------------------------------
+
+yes_option = click.option(
+    "-y", "--yes", is_flag=True, help="Do not ask; needed where nobody can be asked, save on sim:."
+)
+"""The command calls :func:`require_yes` first and :func:`ask` when it knows what is at stake."""
+
+
+def require_yes(yes: bool, target: Target, what: str) -> bool:
+    """Return whether to ask; raise UsageError where it takes ``--yes`` as nobody can be asked.
+
+    Nothing was opened until then.  Models without a file need neither.
+    """
+    if yes or target.is_simulated:
+        return False
+    if sys.stdin.isatty() and sys.stderr.isatty():
+        return True
+    raise click.UsageError(
+        f"{what}: nothing was touched, add --yes if you mean it",
+        click.get_current_context(silent=True),
+    )
+
+
+def ask(question: str) -> None:
+    """Ask on the terminal; raise UsageError unless the answer is yes."""
+    if not click.confirm(f"{question} Go on?", err=True):
+        raise click.UsageError(
+            "the answer was no: nothing was changed", click.get_current_context(silent=True)
         )

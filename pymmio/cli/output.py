@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
@@ -18,24 +18,29 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.progress import Progress as Bars
     from rich.progress import ProgressColumn, TaskID
+    from rich.text import Text
 
 __all__ = [
     "Progress",
+    "can_draw",
     "console",
     "is_terminal",
     "note",
     "print_hex",
     "print_json",
+    "print_lines",
     "print_plain",
     "progress",
     "progress_share",
     "show_dump",
     "show_facts",
     "show_table",
+    "waiting",
 ]
 
 
 _HEX_LINE = 16
+_PATIENCE_S = 1.0
 
 
 def is_terminal() -> bool:
@@ -79,21 +84,28 @@ def show_table(
     title: str | None = None,
     right: Sequence[str] = (),
     fold: Sequence[str] = (),
+    lines: bool = False,
 ) -> None:
     """Print a table; the columns in ``right`` hold numbers, those in ``fold`` may be wrapped.
 
-    Names of columns may have two lines.
+    Names of columns may have two lines.  ``lines`` draws them between rows, on a terminal.
     """
-    lines = [list(row) for row in rows]
+    cells = [list(row) for row in rows]
     if not is_terminal():
         heads = [column.replace("\n", ", ") for column in columns]
-        print_plain(_columns([heads, *lines], [column in right for column in columns]))
+        print_plain(_columns([heads, *cells], [column in right for column in columns]))
         return
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    table = Table(title=title, box=box.ROUNDED, title_justify="left", title_style="bold")
+    table = Table(
+        title=title,
+        box=box.ROUNDED,
+        title_justify="left",
+        title_style="bold",
+        show_lines=lines,
+    )
     for column in columns:
         table.add_column(
             column,
@@ -101,7 +113,7 @@ def show_table(
             no_wrap=column not in fold,
             overflow="fold" if column in fold else "ellipsis",
         )
-    for line in lines:
+    for line in cells:
         table.add_row(*(Text(cell) for cell in line))
     console().print(table)
 
@@ -140,6 +152,20 @@ def _columns(lines: Sequence[Sequence[str]], right: Sequence[bool]) -> str:
     )
 
 
+def can_draw() -> bool:
+    """Whether standard output takes the characters that bars are drawn with."""
+    return (sys.stdout.encoding or "ascii").lower().replace("-", "").startswith("utf")
+
+
+def print_lines(lines: Iterable[Text], *, title: str | None = None) -> None:
+    """Print lines of text with styles; elsewhere than on a terminal without."""
+    shown = console() if is_terminal() else None
+    if title:
+        print_plain(title) if shown is None else shown.print(title, style="bold", markup=False)
+    for line in lines:
+        print_plain(line.plain.rstrip()) if shown is None else shown.print(line)
+
+
 class Progress(Protocol):
     """Where work says how far it is."""
 
@@ -169,17 +195,49 @@ def progress(title: str, total: int, *, keep: bool = False) -> Iterator[Progress
 
 @contextmanager
 def progress_share(title: str) -> Iterator[Callable[[float], None] | None]:
-    """Show a bar for work that says which share of it is done; None while nobody looks."""
+    """Show a bar for work that says which share of it is done; None while nobody looks.
+
+    Until it says something the bar only shows that there is work.
+    """
     if not (is_terminal() and sys.stderr.isatty()):
         yield None
         return
-    with _bar(title, 1.0, [], keep=False) as (bars, task):
-        yield lambda share: bars.update(task, completed=share)
+    with _bar(title, None, [], keep=False) as (bars, task):
+        yield lambda share: bars.update(task, total=1.0, completed=share)
+
+
+@contextmanager
+def waiting(title: str) -> Iterator[None]:
+    """Say what is waited for if the block takes longer than a second and a person looks."""
+    if not sys.stderr.isatty():
+        yield
+        return
+    import threading
+
+    with ExitStack() as shown:
+        lock, is_over = threading.Lock(), False
+
+        def show() -> None:
+            from rich.console import Console
+
+            with lock:
+                if not is_over:
+                    shown.enter_context(Console(stderr=True).status(f"{title} ..."))
+
+        timer = threading.Timer(_PATIENCE_S, show)
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            with lock:
+                is_over = True
 
 
 @contextmanager
 def _bar(
-    title: str, total: float, columns: Sequence[ProgressColumn], keep: bool
+    title: str, total: float | None, columns: Sequence[ProgressColumn], keep: bool
 ) -> Iterator[tuple[Bars, TaskID]]:
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeElapsedColumn

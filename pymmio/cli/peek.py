@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from pymmio.cli.complete import REGIONS, complete_region
 from pymmio.cli.options import DeviceCommand, Target, require_write
 from pymmio.cli.sizes import number, size
 
@@ -12,19 +13,18 @@ __all__ = ["peek", "poke"]
 _LINE_BYTES = 16
 
 
-_REGIONS = (*(f"bar{index}" for index in range(6)), "rom", "config")
-
-
 def region_index(text: str) -> int:
     """Convert a region's name, or its index as in VFIO: 0 to 5 BARs, 6 ROM, 7 config space."""
-    if text.lower() in _REGIONS:
-        return _REGIONS.index(text.lower())
+    if text.lower() in REGIONS:
+        return REGIONS.index(text.lower())
     if text.isascii() and text.isdigit():
         return int(text)
-    raise click.BadParameter(f"{text!r} is no region; write {', '.join(_REGIONS)} or a number")
+    raise click.BadParameter(f"{text!r} is no region; write {', '.join(REGIONS)} or a number")
 
 
-_region = click.argument("region", metavar="REGION", type=region_index)
+_region = click.argument(
+    "region", metavar="REGION", type=region_index, shell_complete=complete_region
+)
 _offset = click.argument("offset", metavar="OFFSET", type=size)
 _width = click.option(
     "--width",
@@ -56,7 +56,7 @@ def peek(target: Target, region: int, offset: int, width: str, count: int, as_js
     REGION is bar0 to bar5, rom, config, or its number. Each value is one access. What lies
     outside the region or is misaligned is refused before anything is read.
     """
-    from pymmio.cli.output import print_json, print_plain
+    from pymmio.cli.output import print_json, print_plain, progress
     from pymmio.mmio import plan
 
     step = int(width) // 8
@@ -65,7 +65,11 @@ def peek(target: Target, region: int, offset: int, width: str, count: int, as_js
         memory = device.region(region)
         for at in (places[0], places[-1]):  # what holds for these holds for those between
             plan(memory.rule, at, step, memory.size, region=memory.name)
-        values = [memory.read(at, step) for at in places]
+        with progress("reading", count * step) as advance:
+            values = []
+            for at in places:
+                values.append(memory.read(at, step))
+                advance(step)
     if as_json:
         print_json(
             {

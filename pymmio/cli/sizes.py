@@ -9,6 +9,7 @@ import click
 __all__ = [
     "block_range",
     "duration_text",
+    "minutes_text",
     "number",
     "parse_number",
     "parse_size",
@@ -100,3 +101,13 @@ def duration_text(microseconds: float) -> str:
             break
         value, unit = value / 1000, longer
     return f"{value:.3g} {unit}" if value < 100 else f"{value:.0f} {unit}"
+
+
+def minutes_text(minutes: int) -> str:
+    """Return a long time in its two largest units: 0 min, 3 h 12 min, 71 d 5 h."""
+    if minutes < 60:
+        return f"{minutes} min"
+    hours = minutes // 60
+    if hours < 24:
+        return f"{hours} h {minutes % 60} min"
+    return f"{hours // 24:,} d {hours % 24} h"

@@ -1,6 +1,7 @@
 """Registers and in-memory structures, declared once: access, fields, dumps."""
 
 from pymmio.regs.bound import BoundRegister
+from pymmio.regs.changes import FieldChange, RegisterChange, changes
 from pymmio.regs.compound import ArrayOf, Nested
 from pymmio.regs.dump import DumpedField, DumpedRegister, RegisterDump
 from pymmio.regs.dump_layout import DumpedMember, LayoutDump
@@ -35,6 +36,7 @@ __all__ = [
     "DumpedMember",
     "DumpedRegister",
     "Field",
+    "FieldChange",
     "Layout",
     "LayoutDump",
     "LayoutSpec",
@@ -44,10 +46,12 @@ __all__ = [
     "Reg",
     "RegArray",
     "Register",
+    "RegisterChange",
     "RegisterDump",
     "RegisterFile",
     "RegisterSpace",
     "RegisterSpec",
     "UInt",
     "UIntType",
+    "changes",
 ]

@@ -66,6 +66,7 @@ from pymmio_drivers.nvme.structures import (
     LbaFormat,
     NamespaceId,
     SmartLog,
+    celsius,
 )
 
 REGISTERS, REGISTER_BAR = Registers, 0  # for ``pymmio regs``
@@ -125,6 +126,7 @@ __all__ = [
     "State",
     "StatusError",
     "VendorStatusError",
+    "celsius",
     "command_effects",
     "format_choices",
     "format_namespace",

@@ -21,6 +21,7 @@ __all__ = [
     "LbaFormat",
     "NamespaceId",
     "SmartLog",
+    "celsius",
     "parse_active_namespaces",
     "parse_changed_namespaces",
     "parse_namespace_ids",
@@ -165,7 +166,11 @@ class CriticalWarning(enum.IntFlag):
 
 
 _DATA_UNIT = 512 * 1000  # bytes; the controller rounds up
-_ZERO_CELSIUS_K = 273  # temperatures are whole kelvin
+
+
+def celsius(kelvin: int) -> int:
+    """Return a temperature, which NVMe has in whole kelvin, in degrees Celsius."""
+    return kelvin - 273
 
 
 class SmartLog(Layout, size=512, byteorder="little"):
@@ -199,13 +204,13 @@ class SmartLog(Layout, size=512, byteorder="little"):
     @property
     def temperature_c(self) -> int:
         """Composite temperature in degrees Celsius."""
-        return int(self.composite_temperature) - _ZERO_CELSIUS_K
+        return celsius(int(self.composite_temperature))
 
     @property
     def sensors_c(self) -> dict[int, int]:
         """Temperatures of the sensors that there are, in degrees Celsius, by number (1 to 8)."""
         sensors = enumerate(self.temperature_sensors, start=1)
-        return {index: int(kelvin) - _ZERO_CELSIUS_K for index, kelvin in sensors if kelvin}
+        return {index: celsius(int(kelvin)) for index, kelvin in sensors if kelvin}
 
     @property
     def bytes_read(self) -> int:

@@ -19,6 +19,12 @@ __all__ = ["nvme"]
             ("read", "read"),
             ("write", "write"),
             ("flush", "flush"),
+            ("smart", "smart"),
+            ("log", "log"),
+            ("features", "features"),
+            ("format", "format_command"),
+            ("abort", "abort"),
+            ("reset", "reset"),
             ("bench", "bench"),
             ("demo", "demo"),
         )
@@ -26,6 +32,7 @@ __all__ = ["nvme"]
     epilog="""\b
 Examples:
   pymmio nvme identify sim:nvme
+  pymmio nvme smart vfio:0000:01:00.0
   pymmio nvme read vfio:0000:01:00.0 --lba 0 --blocks 1
   pymmio nvme bench sim:nvme --rw randread --bs 4096 --qd 32 --seconds 3
 
@@ -34,4 +41,4 @@ bound to vfio-pci.
 """,
 )
 def nvme() -> None:
-    """Identify, read, write and measure NVMe controllers."""
+    """Identify, read, write, measure and manage NVMe controllers."""

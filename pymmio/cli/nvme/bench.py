@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -33,6 +34,7 @@ Examples:
   pymmio nvme bench 'sim:nvme?size=64M'
   pymmio nvme bench vfio:0000:01:00.0 --rw randread --bs 4096 --qd 32 --seconds 3 --json
   pymmio nvme bench vfio:0000:01:00.0 --rw randwrite --range 1M:256K --write
+  pymmio nvme bench sim:nvme --qd 1 --plot latencies.png
 """,
 )
 @click.option(
@@ -73,6 +75,18 @@ Examples:
     is_flag=True,
     help="Really write, where --rw says so; refused without it, save on sim:.",
 )
+@click.option(
+    "--histogram/--no-histogram",
+    "wants_histogram",
+    default=None,
+    help="How many commands took how long; by default on a terminal only.",
+)
+@click.option(
+    "--plot",
+    type=click.Path(dir_okay=False, writable=True, path_type=Path),
+    metavar="FILE",
+    help="Draw the latencies to a .png, .svg or .pdf file; needs pymmio[plot].",
+)
 def bench(
     target: Target,
     nsid: int,
@@ -82,17 +96,25 @@ def bench(
     seconds: float,
     place: tuple[int, int] | None,
     allowed: bool,
+    wants_histogram: bool | None,
+    plot: Path | None,
     as_json: bool,
 ) -> None:
     """Measure the NVMe controller URI: IOPS, bandwidth, latencies.
 
     A loop in C keeps --qd commands of --bs bytes in flight on one queue pair. Writes put
-    zeroes over what is there.
+    zeroes over what is there. With --json, --histogram adds (lower bound in ns, commands) of
+    each bucket in use.
     """
+    from pymmio.cli.nvme.histogram import show_histogram
     from pymmio.cli.nvme.show import show_figures
-    from pymmio.cli.output import print_json, progress_share
+    from pymmio.cli.output import is_terminal, note, print_json, progress_share
     from pymmio.cli.sizes import size_text
 
+    if plot is not None:
+        from pymmio.cli.nvme.plot import draw, require_matplotlib
+
+        require_matplotlib(plot)
     if rw not in _READS:
         require_write(allowed or target.is_simulated, "this overwrites blocks of the device")
     first_lba, blocks = place or (0, None)
@@ -108,12 +130,18 @@ def bench(
                 blocks=blocks,
                 progress=share,
             )
+    name = f"{_MODES[rw]}\n{size_text(bs)}, {qd} at once"
     if as_json:
         asked = {"uri": target.uri, "nsid": nsid, "rw": rw, "bs": bs, "qd": qd}
-        print_json({**asked, **figures.as_dict()})
+        more = {"histogram": figures.histogram} if wants_histogram else {}
+        print_json({**asked, **figures.as_dict(), **more})
     else:
-        name = f"{_MODES[rw]}\n{size_text(bs)}, {qd} at once"
         show_figures({name: figures}, title=target.uri)
+        if wants_histogram or (wants_histogram is None and is_terminal()):
+            show_histogram(figures)
+    if plot is not None:
+        draw(figures, plot, title=f"{target.uri}: {name.replace(chr(10), ', ')}")
+        note(f"drew the latencies to {plot}")
     if figures.errors:
         raise click.ClickException(
             f"{figures.errors} of {figures.commands} commands failed,"

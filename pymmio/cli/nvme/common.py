@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -51,10 +51,14 @@ def open_controller(target: Target, *, queue_depth: int = 1) -> Iterator[Control
 
     The I/O queue has room for ``queue_depth`` commands at least, if the controller has.
     """
+    from pymmio.cli.output import waiting
     from pymmio_drivers.nvme import Controller
 
     depth = None if queue_depth <= _USUAL_DEPTH else queue_depth + 1
-    with target.open() as device, Controller.open(device, depth=depth) as controller:
+    with ExitStack() as stack:
+        with waiting(f"waiting for the controller {target.uri}"):
+            device = stack.enter_context(target.open())
+            controller = stack.enter_context(Controller.open(device, depth=depth))
         yield controller
 
 
