@@ -53,7 +53,6 @@ PROBES = (
     Probe(vfio.TOPIC, "no-IOMMU mode", vfio.noiommu),
     Probe(devices.TOPIC, "PCI functions", devices.functions, (_VFIO,)),
     Probe(memory.TOPIC, "memlock", memory.memlock, (_VFIO,)),
-    Probe(memory.TOPIC, "memfd", memory.memfd, (_VFIO,)),
     Probe(memory.TOPIC, "huge pages", memory.hugepages),
     Probe(processor.TOPIC, "architecture", processor.architecture, (_VFIO,)),
     Probe(processor.TOPIC, "MMIO", processor.mmio),
@@ -114,7 +113,8 @@ def check(
         purposes.append(f"{_VFIO}:{PciAddress.parse(target)}")
     topics = {probe.topic for probe in PROBES if _VFIO in probe.needed_for}
     report = examine(host, topics=topics, progress=progress).needed_for(*purposes)
-    if target and not report.needed_for(purposes[-1]):
+    is_known = all(f.state is not State.UNKNOWN for f in report.about(devices.TOPIC))
+    if target and is_known and not report.needed_for(purposes[-1]):
         raise DeviceNotFound(
             f"there is no PCI device {purposes[-1].removeprefix('vfio:')} that could be opened",
             hint="See `pymmio list`; bridges stay with the kernel",

@@ -65,25 +65,9 @@ def how_to_get_one(host: Host, in_firmware: bool) -> str:
     """Return how this machine gets an IOMMU."""
     off = [word for word in host.kernel_arguments if _switches_off(word)]
     if off:
-        return f"Boot without {' '.join(off)}"
-    if "hypervisor" in host.cpuinfo.get("flags", "").split() and not in_firmware:
-        return (
-            "This is a virtual machine: give it an IOMMU. QEMU: -machine q35,kernel-irqchip=split "
-            "-device intel-iommu,intremap=on (or -device virtio-iommu-pci); then boot with "
-            "intel_iommu=on"
-        )
-    vendor = host.cpuinfo.get("vendor_id", "")
-    if vendor == "GenuineIntel":
-        return "Boot with intel_iommu=on" + (
-            "" if in_firmware else ", after switching VT-d on in the firmware"
-        )
-    if vendor in ("AuthenticAMD", "HygonGenuine"):
-        return "Switch AMD-Vi (IOMMU) on in the firmware; the kernel then uses it by itself"
-    if host.machine() == "aarch64":
-        return "Switch the SMMU on in the firmware, or use a machine that has one before PCI"
-    if host.machine() == "s390x":
-        return "Attach a PCI function to this system: zPCI always confines its DMA"
-    return "Switch the IOMMU on in the firmware and the kernel"
+        rest = "" if in_firmware else f". {_other_steps(host, in_firmware)}"
+        return f"Boot without {' '.join(off)}{rest}"
+    return _other_steps(host, in_firmware)
 
 
 def groups(host: Host) -> Iterator[Finding]:
@@ -169,6 +153,27 @@ def interrupts_are_remapped(host: Host) -> bool | None:
 
 _PCI = "/sys/bus/pci/devices"
 _GROUPS = "/sys/kernel/iommu_groups"
+
+
+def _other_steps(host: Host, in_firmware: bool) -> str:
+    if "hypervisor" in host.cpuinfo.get("flags", "").split() and not in_firmware:
+        return (
+            "This is a virtual machine: give it an IOMMU. QEMU: -machine q35,kernel-irqchip=split "
+            "-device intel-iommu,intremap=on (or -device virtio-iommu-pci); then boot with "
+            "intel_iommu=on"
+        )
+    vendor = host.cpuinfo.get("vendor_id", "")
+    if vendor == "GenuineIntel":
+        return "Boot with intel_iommu=on" + (
+            "" if in_firmware else ", after switching VT-d on in the firmware"
+        )
+    if vendor in ("AuthenticAMD", "HygonGenuine"):
+        return "Switch AMD-Vi (IOMMU) on in the firmware; the kernel then uses it by itself"
+    if host.machine() == "aarch64":
+        return "Switch the SMMU on in the firmware, or use a machine that has one before PCI"
+    if host.machine() == "s390x":
+        return "Attach a PCI function to this system: zPCI always confines its DMA"
+    return "Switch the IOMMU on in the firmware and the kernel"
 
 
 def _is_made_up(host: Host, group: str) -> bool:

@@ -1,4 +1,4 @@
-"""Memory for DMA: how much may be locked, whether memfds can be made, huge pages."""
+"""Memory for DMA: how much may be locked, and huge pages."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pymmio.doctor.finding import Finding, State
 from pymmio.doctor.host import Host
 from pymmio.pci.bars import format_size
 
-__all__ = ["TOPIC", "hugepages", "memfd", "memlock"]
+__all__ = ["TOPIC", "hugepages", "memlock"]
 
 TOPIC = "memory"
 
@@ -21,8 +21,6 @@ LEAST_BYTES = 1 << 20
 
 _CAP_IPC_LOCK = 14  # capabilities(7)
 _HUGEPAGES = "/sys/kernel/mm/hugepages"
-_NOEXEC = "/proc/sys/vm/memfd_noexec"
-_REFUSED = "2"  # Linux Documentation/userspace-api/mfd_noexec.rst
 
 
 def memlock(host: Host) -> Iterator[Finding]:
@@ -44,22 +42,6 @@ def memlock(host: Host) -> Iterator[Finding]:
     state = State.WARN if free >= LEAST_BYTES else State.MISSING
     step = "pymmio setup-user prints what root runs once; then log in again"
     yield Finding(TOPIC, "memlock", state, seen, step, needed_for=("vfio",))
-
-
-def memfd(host: Host) -> Iterator[Finding]:
-    """Yield whether the kernel lets this process make the memory that devices reach."""
-    value = host.text_or_none(_NOEXEC)
-    if value == _REFUSED:
-        yield Finding(
-            TOPIC,
-            "memfd",
-            State.MISSING,
-            "vm.memfd_noexec is 2: memory for devices cannot be made",
-            "As root: sysctl vm.memfd_noexec=1",
-            needed_for=("vfio",),
-        )
-    else:
-        yield Finding(TOPIC, "memfd", State.OK, "can be made", needed_for=("vfio",))
 
 
 def hugepages(host: Host) -> Iterator[Finding]:

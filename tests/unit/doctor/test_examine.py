@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from pymmio.doctor import PROBES, Finding, Host, Probe, Report, State, check, examine
+from pymmio.doctor import PROBES, Finding, Host, Probe, Report, State, check, devices, examine
 from pymmio.errors import BadArgument, DeviceNotFound, UriError
 from tests.unit.doctor.fake_host import BRIDGE, NIC, NVME, FakeHost, only, plain, ready
 
@@ -150,6 +150,16 @@ def test_a_probe_that_fails_is_not_ready(tmp_path: Path) -> None:
 def test_other_purposes_are_refused(what: str, tmp_path: Path) -> None:
     with pytest.raises(BadArgument, match="cannot be checked"):
         check(what, plain(tmp_path))
+
+
+def test_devices_that_could_not_be_looked_at_are_not_said_to_be_absent(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    host = ready(tmp_path)
+    monkeypatch.setattr(devices, "discover", lambda **_: [1 // 0])
+    report = check(f"vfio:{NVME}", host)
+    assert not report.is_ready
+    assert "the probe failed" in only(report, "PCI functions").seen
 
 
 def test_devices_that_are_not_there(tmp_path: Path) -> None:

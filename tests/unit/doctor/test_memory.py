@@ -54,17 +54,6 @@ def test_root_has_no_limit(tmp_path: Path) -> None:
     assert memlock(host).state is State.MISSING
 
 
-@pytest.mark.parametrize(
-    ("value", "state"),
-    [(None, State.OK), ("0", State.OK), ("1", State.OK), ("2", State.MISSING)],
-)
-def test_kernels_that_refuse_memfds(host: FakeHost, value: str | None, state: State) -> None:
-    if value is not None:
-        host.text("/proc/sys/vm/memfd_noexec", f"{value}\n")
-    (finding,) = memory.memfd(host)
-    assert finding.state is state
-
-
 def pool(host: FakeHost, kib: int, total: int, free: int) -> None:
     folder = f"/sys/kernel/mm/hugepages/hugepages-{kib}kB"
     host.text(f"{folder}/nr_hugepages", f"{total}\n")
