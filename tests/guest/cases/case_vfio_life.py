@@ -23,7 +23,7 @@ from tests.guest.inside import EDU, NVME, bound_to_vfio
 from tests.guest.interfaces import by_interface, interface, uri_of
 
 EDU_ID = 0x010000ED  # QEMU docs/specs/edu.rst
-IRQ_RAISE = 0x60
+IRQ_RAISE, IRQ_ACK = 0x60, 0x64
 
 
 @by_interface()
@@ -143,6 +143,7 @@ def case_after_sigkill_the_next_run_takes_the_device() -> None:
         with pymmio.open_device(uri) as edu:
             assert edu.region(0).read32(0) == EDU_ID
             assert not edu.config.command & Command.BUS_MASTER
+            edu.region(0).write32(IRQ_ACK, 0xFFFF_FFFF)  # nothing resets an edu
 
 
 @by_interface()

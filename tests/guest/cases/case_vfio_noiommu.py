@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import pymmio
@@ -18,12 +16,17 @@ from pymmio_drivers.nvme import Controller
 from tests.contract.shared import SHARED
 from tests.contract.suite import SUITE
 from tests.guest.case import case
-from tests.guest.cases.vfio_common import in_child, refuses, shared_page
-from tests.guest.inside import EDU, NVME, Function, find_function, find_functions, give_back
+from tests.guest.cases.vfio_common import (
+    NOIOMMU_MODE,
+    bound_without_iommu,
+    in_child,
+    noiommu_uri,
+    refuses,
+    shared_page,
+)
+from tests.guest.inside import EDU, NVME, find_function, find_functions, give_back
 
 GUEST = "no-iommu"
-MODE = Path("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode")
-POOL = Path("/proc/sys/vm/nr_hugepages")
 TAINTED = Path("/proc/sys/kernel/tainted")
 TAINT_USER = 1 << 6  # Linux Documentation/admin-guide/tainted-kernels.rst
 USER = 65534
@@ -37,36 +40,13 @@ CHECKS = {c.__name__: c for c in SUITE if c.__name__ not in NOT_HERE}
 SHARED_CHECKS = {c.__name__: c for c in SHARED if c.__name__ not in NOT_HERE}
 
 
-def _uri(function: Function) -> str:
-    return f"vfio:{function.address}?interface=noiommu"
-
-
-@contextmanager
-def _bound(function: Function, *, pool: int = 24) -> Iterator[str]:
-    """Bind a function without an IOMMU for the block, with so many huge pages in the pool."""
-    warnings.simplefilter("ignore", NoIommuWarning)
-    POOL.write_text(str(pool))
-    MODE.write_text("1")
-    (function.path / "driver_override").write_text("vfio-pci\n")
-    if function.driver:
-        (function.path / "driver" / "unbind").write_text(function.address)
-    Path("/sys/bus/pci/drivers_probe").write_text(function.address)
-    try:
-        assert function.driver == "vfio-pci"
-        yield _uri(function)
-    finally:
-        give_back(function)
-        MODE.write_text("0")
-        POOL.write_text("0")
-
-
 @case(guest=GUEST)
 def case_auto_refuses_and_says_how_to_ask() -> None:
     edu = find_function(EDU)
-    with _bound(edu):
-        with refuses(Unsupported, "without an IOMMU only", f"{_uri(edu)}"):
+    with bound_without_iommu(edu):
+        with refuses(Unsupported, "without an IOMMU only", f"{noiommu_uri(edu)}"):
             vfio.open(DeviceUri.parse(f"vfio:{edu.address}"))
-        with refuses(Unsupported, "no cdevs"):
+        with refuses(Unsupported, "without an IOMMU only"):
             vfio.open(DeviceUri.parse(f"vfio:{edu.address}?interface=cdev"))
 
 
@@ -74,14 +54,14 @@ def case_auto_refuses_and_says_how_to_ask() -> None:
 def case_a_device_that_was_bound_otherwise_says_what_to_do() -> None:
     edu = find_function(EDU)
     give_back(edu)
-    with refuses(Unsupported, "was not told to do without", f"echo 1 > {MODE}"):
-        vfio.open(DeviceUri.parse(_uri(edu)))
+    with refuses(Unsupported, "was not told to do without", f"echo 1 > {NOIOMMU_MODE}"):
+        vfio.open(DeviceUri.parse(noiommu_uri(edu)))
 
 
 @case(guest=GUEST)
 def case_the_price_is_told() -> None:
     edu = find_function(EDU)
-    with _bound(edu) as uri, warnings.catch_warnings(record=True) as told:
+    with bound_without_iommu(edu) as uri, warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
         handle = vfio.open(DeviceUri.parse(uri))
         handle.close()
@@ -93,13 +73,16 @@ def case_the_price_is_told() -> None:
 
 @case(guest=GUEST, timeout_s=60, params=tuple(CHECKS))
 def case_contract(name: str) -> None:
-    with _bound(find_function(EDU)) as uri:
+    with bound_without_iommu(find_function(EDU)) as uri:
         CHECKS[name](uri)
 
 
 @case(guest=GUEST)
 def case_an_nvme_controller_is_driven() -> None:
-    with _bound(find_function(NVME), pool=64) as uri, Controller.open(uri) as controller:
+    with (
+        bound_without_iommu(find_function(NVME), pool=64) as uri,
+        Controller.open(uri) as controller,
+    ):
         assert controller.identity.sn == "pymmio-0"
         namespace = controller.namespaces[1]
         namespace.write_bytes(b"\x5a" * 8192, lba=16)
@@ -108,7 +91,10 @@ def case_an_nvme_controller_is_driven() -> None:
 
 @case(guest=GUEST)
 def case_two_devices_see_the_same_addresses() -> None:
-    with _bound(find_function(EDU)) as uri, _bound(find_function(NVME)) as other:
+    with (
+        bound_without_iommu(find_function(EDU)) as uri,
+        bound_without_iommu(find_function(NVME)) as other,
+    ):
         with pymmio.open_device(uri) as edu:
             with pymmio.open_device(other, share_dma_with=edu) as nvme:
                 assert nvme.dma is edu.dma
@@ -116,7 +102,7 @@ def case_two_devices_see_the_same_addresses() -> None:
 
 @case(guest=GUEST)
 def case_addresses_are_physical_and_memory_is_one_huge_page() -> None:
-    with _bound(find_function(EDU)) as uri, pymmio.open_device(uri) as edu:
+    with bound_without_iommu(find_function(EDU)) as uri, pymmio.open_device(uri) as edu:
         with edu.dma.alloc(100) as buf:
             assert buf.iova % (2 << 20) == 0
             assert edu.dma.mapped_bytes == 2 << 20
@@ -129,7 +115,7 @@ def case_addresses_are_physical_and_memory_is_one_huge_page() -> None:
 
 @case(guest=GUEST)
 def case_small_pages_and_wrong_addresses_are_refused() -> None:
-    with _bound(find_function(EDU)) as uri:
+    with bound_without_iommu(find_function(EDU)) as uri:
         handle = vfio.open(DeviceUri.parse(uri))
         try:
             with refuses(DmaError, "cannot be mapped at 0x10000"):
@@ -150,7 +136,7 @@ def _touched() -> int:
 
 @case(guest=GUEST)
 def case_an_empty_pool_says_how_to_fill_it() -> None:
-    with _bound(find_function(EDU), pool=0) as uri, pymmio.open_device(uri) as edu:
+    with bound_without_iommu(find_function(EDU), pool=0) as uri, pymmio.open_device(uri) as edu:
         with refuses(BudgetExceeded, "0 are free", "sysctl vm.nr_hugepages"):
             edu.dma.alloc(4096)
 
@@ -163,7 +149,7 @@ def case_a_user_without_root_is_told_what_it_takes() -> None:
         with refuses(PermissionRefused, "CAP_SYS_RAWIO"):
             vfio.open(DeviceUri.parse(uri))
 
-    with _bound(find_function(EDU)) as uri:
+    with bound_without_iommu(find_function(EDU)) as uri:
         (node,) = Path("/dev/vfio").glob("noiommu-*")
         os.chown(node, USER, USER)
         in_child(lambda: as_user(uri))

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 from pymmio.backend import vfio
-from pymmio.backend.vfio.kernel import LinuxKernel
 from pymmio.backend.vfio.opening import Interface, open_function
 from pymmio.errors import (
     DeviceBusy,
@@ -22,7 +19,9 @@ from pymmio.pci.address import PciAddress
 from pymmio.uri import DeviceUri
 from tests.guest.case import case
 from tests.guest.cases.vfio_common import (
+    RemovingKernel,
     given_to,
+    hidden,
     holding,
     in_child,
     open_descriptors,
@@ -156,7 +155,7 @@ def case_auto_is_cdev_where_there_is_one() -> None:
 
 
 def case_without_dev_iommu_auto_is_group_and_cdev_says_what_is_missing() -> None:
-    with bound_to_vfio(EDU) as function, _hidden("/dev/iommu"):
+    with bound_to_vfio(EDU) as function, hidden("/dev/iommu"):
         said = _refused(f"vfio:{function.address}?interface=cdev", Unsupported)
         assert "there is no /dev/iommu" in said
         assert "interface=group" in said
@@ -167,8 +166,8 @@ def case_without_dev_iommu_auto_is_group_and_cdev_says_what_is_missing() -> None
 
 
 def case_without_any_node_the_message_names_both() -> None:
-    with bound_to_vfio(EDU) as function, _hidden("/dev/iommu"):
-        with _hidden(f"/dev/vfio/{function.iommu_group}"):
+    with bound_to_vfio(EDU) as function, hidden("/dev/iommu"):
+        with hidden(f"/dev/vfio/{function.iommu_group}"):
             said = _refused(f"vfio:{function.address}", DeviceNotFound)
             assert f"there is no /dev/vfio/{function.iommu_group}" in said
             assert "(and by interface=cdev: there is no /dev/iommu" in said
@@ -178,40 +177,16 @@ def case_without_any_node_the_message_names_both() -> None:
 def case_a_device_that_is_removed_while_it_is_opened() -> None:
     function = find_function(EDU)
     bind_vfio(function)
-    remove = Path(f"/sys/bus/pci/devices/{function.address}/remove")
     try:
-        kernel = _Remover(lambda: remove.write_text("1"))
+        kernel = RemovingKernel(function)
         before = open_descriptors()
         with refuses(DeviceNotFound, function.address, "It was removed"):
             open_function(kernel, PciAddress.parse(function.address), Interface(interface()))
-        assert not remove.exists()
+        assert not function.path.exists()
         assert open_descriptors() == before
     finally:
         Path("/sys/bus/pci/rescan").write_text("1")
         give_back(find_function(EDU))
-
-
-class _Remover(LinuxKernel):
-    """The running kernel, in which somebody removes the device before the first node is opened."""
-
-    def __init__(self, remove: Callable[[], object]) -> None:
-        self._remove: Callable[[], object] | None = remove
-
-    def open(self, path: str, flags: int) -> int:
-        if self._remove is not None and path.startswith("/dev/vfio/"):
-            self._remove()
-            self._remove = None
-        return super().open(path, flags)
-
-
-@contextmanager
-def _hidden(path: str) -> Iterator[None]:
-    """Take a node away for the block, as it is in a container that was not given it."""
-    os.rename(path, path + ".hidden")
-    try:
-        yield
-    finally:
-        os.rename(path + ".hidden", path)
 
 
 def case_no_iommu_is_refused_where_there_is_one() -> None:

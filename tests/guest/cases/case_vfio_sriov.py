@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-from pathlib import Path
-
 from pymmio.backend import vfio
 from pymmio.backend.vfio.device import VfioDevice
 from pymmio.errors import PermissionRefused, Unsupported
 from pymmio.handle import CONFIG_REGION
 from pymmio.uri import DeviceUri
-from tests.guest.cases.vfio_common import refuses
+from tests.guest.cases.vfio_common import refuses, virtual_functions
 from tests.guest.inside import (
     EDU,
     NVME,
@@ -23,7 +19,6 @@ from tests.guest.inside import (
 from tests.guest.interfaces import by_interface, interface
 
 GUEST = ("shared",)
-ENABLE = Path("/sys/module/vfio_pci/parameters/enable_sriov")
 TOKEN = "01234567-89ab-cdef-0123-456789abcdef"
 OTHER = "fedcba98-7654-3210-fedc-ba9876543210"
 
@@ -33,32 +28,9 @@ def _open(function: Function, how: str, token: str | None = None) -> VfioDevice:
     return vfio.open(DeviceUri.parse(f"vfio:{function.address}?{query}"))
 
 
-@contextmanager
-def _card() -> Iterator[tuple[VfioDevice, list[Function]]]:
-    """Open the physical function with TOKEN by the case's interface, then make two virtual ones.
-
-    The kernel binds those to vfio-pci by itself.
-    """
-    (physical,) = find_functions(NVME)
-    bind_vfio(physical)
-    ENABLE.write_text("1")
-    count = physical.path / "sriov_numvfs"
-    try:
-        handle = _open(physical, interface(), TOKEN)
-        try:
-            count.write_text("2")
-            yield handle, find_functions(NVME)[1:]
-        finally:
-            count.write_text("0")
-            handle.close()
-    finally:
-        ENABLE.write_text("0")
-        give_back(physical)
-
-
 @by_interface(guests=GUEST)
 def case_a_virtual_function_opens_by_its_group_for_the_token_only() -> None:
-    with _card() as (physical, (virtual, _)):
+    with virtual_functions(TOKEN) as (physical, (virtual, _)):
         whose = f"its physical function {physical.name}"
         with refuses(PermissionRefused, f"Pass the token of {whose}", "?vf_token=UUID"):
             _open(virtual, "group")
@@ -72,7 +44,7 @@ def case_a_virtual_function_opens_by_its_group_for_the_token_only() -> None:
 
 @by_interface(guests=GUEST)
 def case_a_cdev_that_takes_no_token_leaves_the_way_to_the_group() -> None:
-    with _card() as (_, (virtual, _)):
+    with virtual_functions(TOKEN) as (_, (virtual, _)):
         refusal = ""
         try:
             _open(virtual, "cdev", TOKEN).close()
@@ -86,7 +58,7 @@ def case_a_cdev_that_takes_no_token_leaves_the_way_to_the_group() -> None:
 
 @by_interface(guests=GUEST)
 def case_virtual_functions_share_an_address_space() -> None:
-    with _card() as (_, functions):
+    with virtual_functions(TOKEN) as (_, functions):
         first = _open(functions[0], "group", TOKEN)
         uri = f"vfio:{functions[1].address}?vf_token={TOKEN}"
         second = vfio.open(DeviceUri.parse(uri), share_dma_with=first)

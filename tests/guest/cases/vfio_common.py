@@ -7,20 +7,34 @@ import select
 import signal
 import struct
 import traceback
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from pathlib import Path
 from time import monotonic
 
 from pymmio.backend import vfio
 from pymmio.backend.vfio.device import VfioDevice
+from pymmio.backend.vfio.kernel import LinuxKernel
+from pymmio.backend.vfio.noiommu import NoIommuWarning
 from pymmio.dma.memory import SharedMemory
 from pymmio.errors import Closed, PymmioError
 from pymmio.handle import CONFIG_REGION, DeviceHandle
 from pymmio.uri import DeviceUri
-from tests.guest.inside import Function, bound_to_vfio
+from tests.guest.inside import (
+    NVME,
+    Function,
+    bind_vfio,
+    bound_to_vfio,
+    find_functions,
+    give_back,
+)
 from tests.guest.interfaces import interface, uri_of
 
 _kept: list[object] = []  # what would else be finalised
+
+NOIOMMU_MODE = Path("/sys/module/vfio/parameters/enable_unsafe_noiommu_mode")
+HUGE_PAGES = Path("/proc/sys/vm/nr_hugepages")
 
 COMMAND = 0x04  # PCI Local Bus 3.0 §6.2.2: bit 0 I/O, 1 memory, 2 bus master, 10 no INTx
 IO_SPACE, MEMORY_SPACE, BUS_MASTER = 1 << 0, 1 << 1, 1 << 2
@@ -73,6 +87,77 @@ def given_to(user: int, *nodes: str) -> Iterator[None]:
     finally:
         for node in nodes:
             os.chown(node, 0, 0)
+
+
+@contextmanager
+def hidden(path: str) -> Iterator[None]:
+    """Take a node away for the block, as it is in a container that was not given it."""
+    os.rename(path, path + ".hidden")
+    try:
+        yield
+    finally:
+        os.rename(path + ".hidden", path)
+
+
+class RemovingKernel(LinuxKernel):
+    """The running kernel, in which somebody removes a device before its node is opened."""
+
+    def __init__(self, function: Function) -> None:
+        self._remove = function.path / "remove"
+
+    def open(self, path: str, flags: int) -> int:
+        """Open ``path``; nobody holds the device yet when it is removed."""
+        if path.startswith("/dev/vfio/") and self._remove.exists():
+            self._remove.write_text("1")
+        return super().open(path, flags)
+
+
+@contextmanager
+def virtual_functions(token: str) -> Iterator[tuple[VfioDevice, list[Function]]]:
+    """Open a physical function with ``token`` by the case's interface, then make two virtual ones.
+
+    The kernel binds those to vfio-pci by itself.
+    """
+    (physical,) = find_functions(NVME)
+    bind_vfio(physical)
+    enable = Path("/sys/module/vfio_pci/parameters/enable_sriov")
+    enable.write_text("1")
+    count = physical.path / "sriov_numvfs"
+    try:
+        handle = vfio.open(DeviceUri.parse(uri_of(physical.address, vf_token=token)))
+        try:
+            count.write_text("2")
+            yield handle, find_functions(NVME)[1:]
+        finally:
+            count.write_text("0")
+            handle.close()
+    finally:
+        enable.write_text("0")
+        give_back(physical)
+
+
+def noiommu_uri(function: Function) -> str:
+    """Return the URI of a function that is opened without an IOMMU."""
+    return f"vfio:{function.address}?interface=noiommu"
+
+
+@contextmanager
+def bound_without_iommu(function: Function, *, pool: int = 24) -> Iterator[str]:
+    """Bind a function without an IOMMU for the block, with so many huge pages in the pool."""
+    warnings.simplefilter("ignore", NoIommuWarning)
+    HUGE_PAGES.write_text(str(pool))
+    NOIOMMU_MODE.write_text("1")
+    (function.path / "driver_override").write_text("vfio-pci\n")
+    if function.driver:
+        (function.path / "driver" / "unbind").write_text(function.address)
+    Path("/sys/bus/pci/drivers_probe").write_text(function.address)
+    try:
+        assert function.driver == "vfio-pci"
+        yield noiommu_uri(function)
+    finally:
+        give_back(function)
+        NOIOMMU_MODE.write_text("0")
+        HUGE_PAGES.write_text("0")
 
 
 def set_command(handle: DeviceHandle, *, on: int = 0, off: int = 0) -> None:
