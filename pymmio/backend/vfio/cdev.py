@@ -15,7 +15,7 @@ from pymmio.backend.vfio import cdev_refusals, refusals, uapi
 from pymmio.backend.vfio.descriptor import Descriptor
 from pymmio.backend.vfio.iommufd import AddressSpace
 from pymmio.backend.vfio.kernel import Kernel
-from pymmio.backend.vfio.sysfs import CDEVS, PciFunction, holders
+from pymmio.backend.vfio.sysfs import CDEVS, PciFunction, holders, is_noiommu_group
 from pymmio.backend.vfio.vf_token import VfToken, set_token
 from pymmio.errors import DeviceBusy, PymmioError, Unsupported
 from pymmio.handle import DmaHandle
@@ -25,6 +25,9 @@ __all__ = ["CdevConnection", "why_not"]
 
 def why_not(kernel: Kernel, function: PciFunction) -> PymmioError | None:
     """Return why the machine does not offer this way; None where it does."""
+    group = function.iommu_group
+    if group is not None and is_noiommu_group(kernel, group):
+        return refusals.noiommu_only(function, group)
     if function.vfio_name is None:
         return cdev_refusals.no_cdev(kernel, function)
     if not kernel.exists(cdev_refusals.IOMMU_PATH):

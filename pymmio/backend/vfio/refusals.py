@@ -42,6 +42,7 @@ __all__ = [
     "missing_type1",
     "no_iommu_group",
     "no_permission",
+    "noiommu_only",
     "not_bound_to_vfio",
     "not_viable",
     "reason",
@@ -192,12 +193,7 @@ def _no_group_node(
 ) -> PymmioError:
     path = group_path(group)
     if kernel.exists(f"/dev/vfio/noiommu-{group}"):
-        return Unsupported(
-            f"{function.address} is offered by VFIO without an IOMMU only (noiommu-{group})",
-            hint="Without an IOMMU the device reaches all memory, so that is not done unasked. "
-            "Switch an IOMMU on, then bind again; or, on a machine that may be put at risk, "
-            f"ask for it: vfio:{function.address}?interface=noiommu",
-        )
+        return noiommu_only(function, group)
     if function.has_vfio_device and not kernel.exists(path):
         return DeviceNotFound(
             f"there is no {path}, though {function.address} is bound to {function.driver}",
@@ -206,6 +202,16 @@ def _no_group_node(
             "cdev only (CONFIG_VFIO_GROUP is off)",
         )
     return cannot_open_group_node(kernel, function, path, error)
+
+
+def noiommu_only(function: PciFunction, group: int) -> Unsupported:
+    """Say that the device is to be had without protection only."""
+    return Unsupported(
+        f"{function.address} is offered by VFIO without an IOMMU only (noiommu-{group})",
+        hint="Without an IOMMU the device reaches all memory, so that is not done unasked. "
+        "Switch an IOMMU on, then bind again; or, on a machine that may be put at risk, "
+        f"ask for it: vfio:{function.address}?interface=noiommu",
+    )
 
 
 def cannot_open_container(kernel: Kernel, function: PciFunction, error: OSError) -> PymmioError:

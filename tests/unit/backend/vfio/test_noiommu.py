@@ -52,7 +52,7 @@ def test_it_is_another_group_and_another_extension(kernel: FakeKernel) -> None:
     assert kernel.open_fds == {}
 
 
-@pytest.mark.parametrize("interface", [Interface.AUTO, Interface.GROUP])
+@pytest.mark.parametrize("interface", [Interface.AUTO, Interface.GROUP, Interface.CDEV])
 def test_it_is_not_taken_unasked(kernel: FakeKernel, interface: Interface) -> None:
     with pytest.raises(Unsupported, match="interface=noiommu"):
         open_fake(kernel, interface)
