@@ -16,6 +16,7 @@ from pymmio.pci import (
     PcieType,
     PciExpress,
     PowerState,
+    SrIov,
 )
 from tests.guest.case import case
 from tests.guest.cases.vfio_common import refuses
@@ -305,3 +306,17 @@ def case_a_few_vectors_of_a_large_table() -> None:
         assert _lines_of(address) == 0
         assert len(nvme.irqs.msix.enable(65, partial=True)) == 65
         assert _lines_of(address) == 65
+
+
+@case(guest="shared")
+def case_virtual_functions_as_the_card_announces_them() -> None:
+    card = find_functions(NVME)[0]
+    sriov = ConfigSpace(SysfsConfig(card)).extended_capability(SrIov)
+    assert sriov is not None
+    facts = sriov.facts()
+    assert facts["total_vfs"] == int((card.path / "sriov_totalvfs").read_text()) == 2
+    assert facts["vf_device_id"] == int((card.path / "sriov_vf_device").read_text(), 16)
+    assert sriov.first_offset == int((card.path / "sriov_offset").read_text())
+    assert sriov.stride == int((card.path / "sriov_stride").read_text())
+    assert facts["system_page_size"] == 4096
+    assert len(sriov.vf_bars()) >= 1
