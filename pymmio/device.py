@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Self
 
 from pymmio import forks
-from pymmio.arch import current
+from pymmio.arch import current, pci_ways
 from pymmio.backend import open_handle
 from pymmio.bounded import BoundedCall
 from pymmio.dma import DmaSpace
@@ -202,28 +202,36 @@ class Device(Function):
         calls = Access.PREAD if handle.pread_source() is not None else Access.MESSAGE
         rest = HandleRegion(handle, access=calls, name=name, rule=rule, explain=self._explain)
         way = self._access if info.index != CONFIG_REGION else Access.AUTO
-        source = handle.mmap_source() if info.mappable and current().has_accessors else None
+        source = handle.mmap_source() if info.mappable else None
+        offered = _mapped_ways(info) if source is not None else ()
         is_whole = info.mappable == (MappedArea(0, info.size),)
-        if way is Access.MAPPED and (source is None or not is_whole):
-            raise self._refused(info, way, calls)
-        if way in (Access.AUTO, Access.MAPPED) and source is not None:
-            region = self._map(info, name, source, rest)
+        if way is Access.AUTO:
+            wanted = offered[:1]
+        else:
+            wanted = tuple(w for w in offered if w is way and is_whole)
+        if source is not None and wanted:
+            region = self._map(info, name, source, rest, wanted[0])
         elif way in (Access.AUTO, calls):
             region = rest
         else:
-            raise self._refused(info, way, calls)
+            raise self._refused(info, way, (calls, *offered))
         self._called.append(rest)
         return region
 
     def _map(
-        self, info: RegionInfo, name: str, source: tuple[int, int], rest: HandleRegion
+        self,
+        info: RegionInfo,
+        name: str,
+        source: tuple[int, int],
+        rest: HandleRegion,
+        access: Access,
     ) -> Region:
         fd, start = source
         areas: list[tuple[int, MappedRegion]] = []
         with ExitStack() as undo:
             for part in info.mappable:
                 mapping = Mapping.of_file(
-                    fd, start + part.offset, part.size, name, writable=info.writable
+                    fd, start + part.offset, part.size, name, writable=info.writable, access=access
                 )
                 undo.callback(mapping.close)
                 mapping.explain = self._explain
@@ -234,13 +242,15 @@ class Device(Function):
             return areas[0][1]
         return SparseRegion(rest, areas)
 
-    def _refused(self, info: RegionInfo, way: Access, calls: Access) -> Unsupported:
-        offers = [str(calls)]
-        if info.mappable:
+    def _refused(self, info: RegionInfo, way: Access, offered: tuple[Access, ...]) -> Unsupported:
+        offers = [str(offered[0])]
+        if offered[1:]:
             parts = ", ".join(f"{a.offset:#x}+{a.size:#x}" for a in info.mappable)
-            offers.append(f"mapped ({parts} of {info.size:#x})")
+            ways = " or ".join(offered[1:])
+            offers.append(f"{ways} ({parts} of {info.size:#x})")
+        why = _why_not(info, way)
         return Unsupported(
-            f"{self.name}: {info.name} cannot be reached by access={str(way)!r}",
+            f"{self.name}: {info.name} cannot be reached by access={str(way)!r}{why}",
             hint=f"It offers {' and '.join(offers)}; {current().name} does {current().mmio}",
         )
 
@@ -437,3 +447,27 @@ class Device(Function):
 
     def __repr__(self) -> str:
         return f"<Device {self.uri}{'' if self._state == 'open' else ', ' + self._state}>"
+
+
+def _mapped_ways(info: RegionInfo) -> tuple[Access, ...]:
+    """Return how a mapping of the region is accessed here, best first; none: not at all."""
+    if info.is_ram:
+        return (Access.MAPPED,)
+    ways = pci_ways()
+    if info.is_pci:
+        return ways
+    # Instructions and system calls for PCI memory must never meet the memory of another bus.
+    return tuple(way for way in ways if way is Access.MAPPED)
+
+
+def _why_not(info: RegionInfo, way: Access) -> str:
+    """Return why a way that needs PCI memory is not there, "" where the hint says it all."""
+    if way not in (Access.MIO, Access.SYSCALL):
+        return ""
+    if current().mmio != "mio":
+        return ", which is for s390x"
+    if not info.is_pci:
+        return ": it is not PCI memory"
+    if info.is_ram:
+        return ": it is plain memory"
+    return "" if way in pci_ways() else ": the processor or the kernel lacks the instructions"

@@ -10,7 +10,6 @@ from __future__ import annotations
 __all__ = [
     "AccessError",
     "AccessFault",
-    "AccessorsMissing",
     "BadArgument",
     "BudgetExceeded",
     "BufferBusy",
@@ -26,6 +25,7 @@ __all__ = [
     "IommuFault",
     "IovaExhausted",
     "MappingLimit",
+    "MioError",
     "Misaligned",
     "OutOfBounds",
     "PermissionRefused",
@@ -99,10 +99,6 @@ class VectorsExhausted(Unsupported):
     ) -> None:
         super().__init__(message, hint=hint)
         self.possible = possible
-
-
-class AccessorsMissing(Unsupported):
-    """This architecture has no accessors for PCI memory in this version."""
 
 
 class Closed(PymmioError, ValueError):
@@ -197,6 +193,19 @@ class AccessFault(AccessError, OSError):
     """
 
     cause_code: int = 0
+
+
+class MioError(PymmioError, OSError):
+    """What s390x said about an access to PCI memory: the cause of an AccessFault.
+
+    ``cc`` is the condition code (1 to 3), ``status`` the status byte of the instruction, None
+    where the kernel made the access and told the condition code only.
+    """
+
+    def __init__(self, message: str, *, cc: int, status: int | None) -> None:
+        super().__init__(message)
+        self.cc = cc
+        self.status = status
 
 
 # --- registers -------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from pymmio.arch.base import Arch, Barrier
 from pymmio.errors import Unsupported
+from pymmio.handle import Access
 
 if TYPE_CHECKING:
     from pymmio.arch._core import ffi, lib
@@ -26,6 +27,7 @@ else:
     from pymmio.arch._core import ffi, lib
 
 __all__ = [
+    "WAYS",
     "Arch",
     "Barrier",
     "BufferBase",
@@ -35,6 +37,7 @@ __all__ = [
     "install_fault_handler",
     "lib",
     "make_region_type",
+    "pci_ways",
     "region_types",
 ]
 
@@ -82,6 +85,24 @@ def current() -> Arch:
     return arch
 
 
+WAYS: dict[Access, int] = {
+    Access.MAPPED: lib.PM_WAY_LOAD,
+    Access.MIO: lib.PM_WAY_MIO,
+    Access.SYSCALL: lib.PM_WAY_SYSCALL,
+}
+"""The ways of a mapping, and what the core calls them; best first where there are several."""
+
+
+def pci_ways() -> tuple[Access, ...]:
+    """Return how this machine reaches mapped PCI memory, best first.
+
+    (MAPPED,) nearly everywhere.  On s390x SYSCALL, and before it MIO where the processor and the
+    kernel offer the instructions (AT_HWCAP).
+    """
+    offered = lib.pm_pci_ways()
+    return tuple(access for access, way in WAYS.items() if offered & (1 << way))
+
+
 def install_fault_handler() -> None:
     """Make faults of device accesses exceptions; put the handler on top if somebody took it.
 
@@ -100,4 +121,7 @@ def fault_handler_state() -> dict[str, str]:
         lib.PM_HANDLER_OURS: "pymmio",
         lib.PM_HANDLER_OTHER: "other",
     }
-    return {s.name: names[lib.pm_fault_state(s)] for s in (signal.SIGBUS, signal.SIGSEGV)}
+    signals = [signal.SIGBUS, signal.SIGSEGV]
+    if current().mmio == "mio":
+        signals.append(signal.SIGILL)
+    return {s.name: names[lib.pm_fault_state(s)] for s in signals}

@@ -2,18 +2,23 @@
 
 #define PM_OK ...
 #define PM_FAULT ...
-#define PM_MISSING ...
+#define PM_REFUSED ...
 #define PM_CLOSED ...
 #define PM_TIMEOUT ...
 #define PM_AGAIN ...
 #define PM_ERRNO ...
+#define PM_MIO ...
 
 /* arch/fault.h */
 struct pm_fault {
     int signal;
     int code;
     uint64_t address;
+    int cc;
+    int status;
+    int error;
 };
+#define PM_NO_STATUS ...
 #define PM_HANDLER_NONE ...
 #define PM_HANDLER_OURS ...
 #define PM_HANDLER_OTHER ...
@@ -22,7 +27,11 @@ int pm_fault_state(int signal_number);
 struct pm_fault pm_last_fault(void);
 size_t pm_ex_count(void);
 
-/* arch/io.h: barriers */
+/* arch/io.h: ways and barriers */
+#define PM_WAY_LOAD ...
+#define PM_WAY_MIO ...
+#define PM_WAY_SYSCALL ...
+uint32_t pm_pci_ways(void);
 void pm_dma_wmb(void);
 void pm_dma_rmb(void);
 void pm_dma_mb(void);
@@ -34,6 +43,7 @@ typedef struct pm_mapping {
     size_t size;
     uint32_t users;
     uint32_t closing;
+    uint32_t way;
 } pm_mapping;
 int pm_read(pm_mapping *m, size_t offset, int width, uint64_t *value);
 int pm_write(pm_mapping *m, size_t offset, int width, uint64_t value);
@@ -42,6 +52,8 @@ int pm_wait(pm_mapping *m, size_t offset, int width, int swap, uint64_t mask, ui
 int pm_copy_from(pm_mapping *m, size_t offset, void *to, size_t size, int width, size_t *moved);
 int pm_copy_to(pm_mapping *m, size_t offset, const void *from, size_t size, int width,
                size_t *moved);
+int pm_copy_combined(pm_mapping *m, size_t offset, const void *from, size_t size,
+                     size_t *moved);
 
 /* mmio/doorbell.h */
 typedef struct pm_doorbell {
@@ -50,6 +62,8 @@ typedef struct pm_doorbell {
     int fd;
     uint64_t file_offset;
     int error;
+    int cc;
+    int status;
     uint32_t pending;
     uint32_t has_pending;
     uint32_t byteswap;

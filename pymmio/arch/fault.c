@@ -127,7 +127,7 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
 {
     int saved_errno = errno;
     ucontext_t *uc = context;
-    uintptr_t pc = (uintptr_t)PM_PC(uc);
+    uintptr_t pc = PM_FAULT_PC(signal_number, info, uc);
     int is_ours = info->si_code > 0;
 
 #ifdef BUS_MCEERR_AO
@@ -137,9 +137,11 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
     if (is_ours) {
         uintptr_t fixup = fixup_of(pc);
         if (fixup) {
-            last_fault.signal = signal_number;
-            last_fault.code = info->si_code;
-            last_fault.address = (uint64_t)(uintptr_t)info->si_addr;
+            last_fault = (struct pm_fault){
+                .signal = signal_number,
+                .code = info->si_code,
+                .address = (uint64_t)(uintptr_t)info->si_addr,
+            };
             PM_PC(uc) = fixup;
             errno = saved_errno;
             return;
@@ -195,5 +197,17 @@ int pm_fault_state(int signal_number)
 }
 
 struct pm_fault pm_last_fault(void) { return last_fault; }
+
+int pm_failed_with_cc(const volatile void *p, int cc, int status)
+{
+    last_fault = (struct pm_fault){.address = (uintptr_t)p, .cc = cc, .status = status};
+    return PM_MIO;
+}
+
+int pm_failed_with_errno(const volatile void *p, int error)
+{
+    last_fault = (struct pm_fault){.address = (uintptr_t)p, .error = error};
+    return PM_ERRNO;
+}
 
 size_t pm_ex_count(void) { return (size_t)(__stop_pm_extable - __start_pm_extable); }

@@ -1,4 +1,4 @@
-/* Faults of accessor instructions: the handler and what it saw last. */
+/* Faults of accessors: the handler, and what an access that failed last said. */
 #ifndef PYMMIO_ARCH_FAULT_H
 #define PYMMIO_ARCH_FAULT_H
 
@@ -6,10 +6,15 @@
 #include <stdint.h>
 
 struct pm_fault {
-    int signal;        /* SIGBUS, SIGSEGV, ... */
+    int signal;        /* after PM_FAULT: SIGBUS, SIGSEGV, SIGILL; else 0 */
     int code;          /* si_code */
-    uint64_t address;  /* si_addr */
+    uint64_t address;  /* si_addr; the address of the access where there was no signal */
+    int cc;            /* after PM_MIO: condition code 1 to 3; else 0 */
+    int status;        /* after PM_MIO: what the instruction said, or PM_NO_STATUS */
+    int error;         /* after PM_ERRNO: the errno; else 0 */
 };
+
+#define PM_NO_STATUS (-1) /* the kernel made the access and told the condition code only */
 
 /* Who handles the signal now (pm_fault_state). */
 #define PM_HANDLER_NONE 0   /* never installed */
@@ -20,11 +25,15 @@ struct pm_fault {
  * Returns 0 or an errno. */
 int pm_fault_install(void);
 
-/* PM_HANDLER_* for SIGBUS or SIGSEGV. */
+/* PM_HANDLER_* for SIGBUS or SIGSEGV (SIGILL on s390x). */
 int pm_fault_state(int signal_number);
 
-/* What the handler saw last in this thread. */
+/* What the access of this thread that failed last said. */
 struct pm_fault pm_last_fault(void);
+
+/* Keep why an access failed that raised no signal; PM_MIO and PM_ERRNO. */
+int pm_failed_with_cc(const volatile void *p, int cc, int status);
+int pm_failed_with_errno(const volatile void *p, int error);
 
 /* The number of records in the exception table of this object. */
 size_t pm_ex_count(void);

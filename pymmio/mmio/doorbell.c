@@ -3,10 +3,22 @@
 #include <unistd.h>
 
 #include "doorbell_setup.h"
+#include "pymmio/arch/fault.h"
 
 static uint32_t to_device(const pm_doorbell *self, uint32_t value)
 {
     return self->byteswap ? __builtin_bswap32(value) : value;
+}
+
+/* Who asks later may be another thread. */
+static int keep_why(pm_doorbell *self, int error)
+{
+    struct pm_fault fault = pm_last_fault();
+
+    self->error = fault.error;
+    self->cc = fault.cc;
+    self->status = fault.status;
+    return error;
 }
 
 static int ring_mapped(pm_doorbell *self, uint32_t value)
@@ -14,10 +26,11 @@ static int ring_mapped(pm_doorbell *self, uint32_t value)
     int error = pm_mapping_enter(self->mapping);
     if (error)
         return error;
-    error = pm_store32(self->mapping->base + self->offset, to_device(self, value));
+    error = PM_STORE(32, self->mapping->way, self->mapping->base + self->offset,
+                     to_device(self, value));
     pm_mapping_leave(self->mapping);
     self->rings++;
-    return error;
+    return error == PM_ERRNO || error == PM_MIO ? keep_why(self, error) : error;
 }
 
 static int ring_syscall(pm_doorbell *self, uint32_t value)

@@ -18,6 +18,7 @@ struct pm_doorbell {
     int fd;                                         /* way 2: an access with its own errno */
     uint64_t file_offset;
     int error;                                      /* errno after PM_ERRNO */
+    int cc, status;                                 /* after PM_MIO: see struct pm_fault */
     uint32_t pending;                               /* way 3: Python writes it afterwards */
     uint32_t has_pending;
     uint32_t byteswap;

@@ -7,7 +7,8 @@ import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from pymmio.arch import ffi, lib
-from pymmio.errors import AccessFault, Closed
+from pymmio.errors import Closed
+from pymmio.mmio.failures import Place, access_failed
 
 if TYPE_CHECKING:
     from pymmio.mmio.mapping import Mapping
@@ -98,16 +99,11 @@ class Doorbell:
             return
         if error == lib.PM_CLOSED:
             raise Closed(f"{what} is closed", hint="Open the device again")
-        reason = os.strerror(self._cdata.error) if error == lib.PM_ERRNO else "the access faulted"
-        fault = AccessFault(
-            f"{what}: {reason}",
-            region=self.region.name,
-            offset=self.offset,
-            width=4,
-            is_write=True,
-            hint="Memory access is switched off (COMMAND.MEM, D3hot) or the device is gone",
+        db = self._cdata  # the ring may have failed in another thread
+        place = Place(what, self.region.name, self.offset, 4, None, is_write=True)
+        raise self.region._explained(
+            access_failed(place, error, cc=db.cc, status=db.status, number=db.error)
         )
-        raise self.region._explained(fault)
 
     def close(self) -> None:
         """Make every later ring return PM_CLOSED."""

@@ -15,7 +15,7 @@ from pymmio.errors import (
     WriteOnly,
 )
 from pymmio.handle import Access, RegionHandle
-from pymmio.mmio.access import PCI, AccessRule, Order, plan
+from pymmio.mmio.access import PCI, AccessRule, plan
 from pymmio.mmio.doorbell import Doorbell
 from pymmio.mmio.region import Region, check_window
 
@@ -54,38 +54,6 @@ class HandleRegion(Region):
         self._windows: list[HandleRegion] = []
         self._doorbells: list[Doorbell] = []
         forks.track(self)
-
-    def read8(self, offset: int, /) -> int:
-        """Read 8 bits: exactly one access, or an exception."""
-        return self._slow_read(offset, 1)
-
-    def read16(self, offset: int, /) -> int:
-        """Read 16 bits: exactly one access, or an exception."""
-        return self._slow_read(offset, 2)
-
-    def read32(self, offset: int, /) -> int:
-        """Read 32 bits: exactly one access, or an exception."""
-        return self._slow_read(offset, 4)
-
-    def read64(self, offset: int, order: Order | None = None) -> int:
-        """Read 64 bits: one access, or two of 32 bits where order= or the rule says so."""
-        return self._slow_read(offset, 8, order)
-
-    def write8(self, offset: int, value: int, /) -> None:
-        """Write 8 bits: exactly one access, or an exception."""
-        self._slow_write(offset, 1, value)
-
-    def write16(self, offset: int, value: int, /) -> None:
-        """Write 16 bits: exactly one access, or an exception."""
-        self._slow_write(offset, 2, value)
-
-    def write32(self, offset: int, value: int, /) -> None:
-        """Write 32 bits: exactly one access, or an exception."""
-        self._slow_write(offset, 4, value)
-
-    def write64(self, offset: int, value: int, order: Order | None = None) -> None:
-        """Write 64 bits: one access, or two of 32 bits where order= or the rule says so."""
-        self._slow_write(offset, 8, value, order)
 
     def _load(self, offset: int, width: int) -> int:
         if not self.handle.info.readable:

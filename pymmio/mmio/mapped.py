@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import signal
 import sys
 import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
-from pymmio.arch import current, ffi, lib, make_region_type
-from pymmio.errors import AccessFault, AccessorsMissing, Closed, PymmioError
+from pymmio.arch import ffi, lib, make_region_type
+from pymmio.errors import Closed, PymmioError, ReadOnly, Unsupported
 from pymmio.handle import Access
 from pymmio.mmio.access import PCI, AccessRule, plan
 from pymmio.mmio.doorbell import Doorbell
+from pymmio.mmio.failures import Place, access_failed
 from pymmio.mmio.mapping import Mapping
 from pymmio.mmio.region import Region, check_window
 
 __all__ = ["MappedRegion"]
+
+_TAKES = {Access.MIO: "an instruction of its own", Access.SYSCALL: "a system call"}
 
 SLICE_NS = 20_000_000
 """How long a call in C may go on before Python looks for signals, in nanoseconds."""
@@ -26,8 +28,6 @@ class _MappedMethods(Region):
 
     if not TYPE_CHECKING:  # the attributes live in the C type
         __slots__ = ()
-
-    access = Access.MAPPED
 
     if TYPE_CHECKING:
         mapping: Mapping
@@ -59,6 +59,11 @@ class _MappedMethods(Region):
         self._swap = rule.byteorder != sys.byteorder
         self._turn_on()
         mapping.attach(self)
+
+    @property
+    def access(self) -> Access:  # type: ignore[override]
+        """How accesses are made: MAPPED; on s390x MIO or SYSCALL for PCI memory."""
+        return self.mapping.access
 
     def _turn_off(self) -> None:
         self._unbind()
@@ -103,27 +108,14 @@ class _MappedMethods(Region):
         """Raise what an accessor of the core reported."""
         is_write = value is not None
         what = f"{self.name}: {'write' if is_write else 'read'} of {width} bytes at {offset:#x}"
-        place: dict[str, Any] = {
-            "region": self.name,
-            "offset": offset,
-            "width": width,
-            "is_write": is_write,
-            "value": value,
-        }
-        if error == lib.PM_MISSING:
-            raise AccessorsMissing(
-                f"{what}: pymmio cannot access mapped PCI memory on {current().name} yet",
-                hint="Open the device with access='pread'",
-            )
-        fault = lib.pm_last_fault()
-        name = signal.Signals(fault.signal).name
-        raised = AccessFault(
-            f"{what} failed: {name}, si_code {fault.code}, address {fault.address:#x}",
-            hint="Memory access is switched off (COMMAND.MEM, D3hot) or the device is gone",
-            **place,
-        )
-        raised.cause_code = fault.signal
-        raise self._explained(raised)
+        place = Place(what, self.name, offset, width, value, is_write)
+        failed = access_failed(place, error)
+        if is_write and not self.mapping.writable:
+            raise ReadOnly(
+                f"{self.name} cannot be written", region=self.name, offset=offset, value=value,
+                width=width, is_write=True,
+            ) from failed  # fmt: skip
+        raise self._explained(failed)
 
     def _wait(self, offset: int, width: int, mask: int, value: int, timeout_s: float) -> int:
         self._require_open()
@@ -176,6 +168,23 @@ class _MappedMethods(Region):
             value = int.from_bytes(bytes(memory[done : done + width]), self.rule.byteorder)
             self._raise_unless_paused(offset + done, width, value, error)
 
+    def write_combined(self, offset: int, data: Any) -> None:
+        """Write in stores as wide as the machine has them; see :meth:`Region.write_combined`.
+
+        On s390x with memory-I/O instructions that is up to 128 bytes a store (PCISTBI, then
+        PCIWB), elsewhere 8.
+        """
+        memory = ffi.from_buffer("uint8_t[]", data)
+        self._check_block(offset, len(memory), 8, is_write=True)
+        size, done = len(memory), 0
+        moved = ffi.new("size_t *")
+        while error := lib.pm_copy_combined(
+            self.mapping.cdata, self._offset + offset + done, memory + done, size - done, moved
+        ):
+            done += int(moved[0])
+            value = int.from_bytes(bytes(memory[done : done + 8]), self.rule.byteorder)
+            self._raise_unless_paused(offset + done, 8, value, error)
+
     def window(
         self, offset: int, size: int, *, name: str | None = None, rule: AccessRule | None = None
     ) -> MappedRegion:
@@ -197,8 +206,17 @@ class _MappedMethods(Region):
         return Doorbell.mapped(self, offset, self.mapping, self._offset + offset, self._swap)
 
     def view(self) -> memoryview:
-        """Return the region as plain bytes; only where the rule says RAM-like."""
-        if not self.rule.ram_like or not current().has_accessors:
+        """Return the region as plain bytes; only where the rule says RAM-like.
+
+        Never where the memory is not reached by plain loads: PCI memory on s390x.
+        """
+        if self.access is not Access.MAPPED:
+            raise Unsupported(
+                f"{self.name} is PCI memory, which plain loads and stores do not reach on s390x: "
+                f"each access takes {_TAKES[self.access]}, and a memoryview cannot do that",
+                hint="Use read_block(), write_block() or write_combined()",
+            )
+        if not self.rule.ram_like:
             return super().view()
         return self.mapping.view(self._offset, self.size)
 

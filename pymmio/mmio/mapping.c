@@ -9,7 +9,7 @@ int pm_read(pm_mapping *m, size_t offset, int width, uint64_t *value)
     int error = pm_mapping_enter(m);
     if (error)
         return error;
-    error = pm_load(m->base + offset, width, value);
+    error = pm_load(m->way, m->base + offset, width, value);
     pm_mapping_leave(m);
     return error;
 }
@@ -19,7 +19,7 @@ int pm_write(pm_mapping *m, size_t offset, int width, uint64_t value)
     int error = pm_mapping_enter(m);
     if (error)
         return error;
-    error = pm_store(m->base + offset, width, value);
+    error = pm_store(m->way, m->base + offset, width, value);
     pm_mapping_leave(m);
     return error;
 }
@@ -45,11 +45,11 @@ int pm_wait(pm_mapping *m, size_t offset, int width, int swap, uint64_t mask, ui
     if (error)
         return error;
     for (;;) {
-        uint64_t value;
+        uint64_t value = 0;
         /* The time is taken before the read: a value that came in time is never missed. */
         int64_t now = now_ns();
 
-        error = pm_load(m->base + offset, width, &value);
+        error = pm_load(m->way, m->base + offset, width, &value);
         if (error)
             break;
         *last = swap ? pm_swap(value, width) : value;
@@ -81,8 +81,8 @@ int pm_wait(pm_mapping *m, size_t offset, int width, int swap, uint64_t mask, ui
  * Closing is looked at before an access: each access that was made counts as moved. */
 #define COPY_FROM(bits)                                                           \
     for (; done < size && !pm_mapping_is_closing(m); done += bits / 8) {          \
-        uint##bits##_t v;                                                         \
-        error = pm_load##bits(m->base + offset + done, &v);                       \
+        uint##bits##_t v = 0;                                                     \
+        error = PM_LOAD(bits, m->way, m->base + offset + done, &v);               \
         if (error)                                                                \
             break;                                                                \
         memcpy((uint8_t *)to + done, &v, sizeof(v));                              \
@@ -92,7 +92,7 @@ int pm_wait(pm_mapping *m, size_t offset, int width, int swap, uint64_t mask, ui
     for (; done < size && !pm_mapping_is_closing(m); done += bits / 8) {          \
         uint##bits##_t v;                                                         \
         memcpy(&v, (const uint8_t *)from + done, sizeof(v));                      \
-        error = pm_store##bits(m->base + offset + done, v);                       \
+        error = PM_STORE(bits, m->way, m->base + offset + done, v);               \
         if (error)                                                                \
             break;                                                                \
     }
@@ -105,14 +105,22 @@ int pm_wait(pm_mapping *m, size_t offset, int width, int swap, uint64_t mask, ui
         COPY(16) break;  \
     case 4:              \
         COPY(32) break;  \
-    default:             \
+    case 8:              \
         COPY(64) break;  \
     }
+
+static int is_exact(const pm_mapping *m, size_t offset, size_t size, int width)
+{
+    size_t mask = (size_t)width - 1;
+
+    return (width == 1 || width == 2 || width == 4 || width == 8) &&
+           !(((uintptr_t)m->base + offset) & mask) && !(size & mask);
+}
 
 int pm_copy_from(pm_mapping *m, size_t offset, void *to, size_t size, int width, size_t *moved)
 {
     size_t done = 0;
-    int error = pm_mapping_enter(m);
+    int error = is_exact(m, offset, size, width) ? pm_mapping_enter(m) : PM_REFUSED;
 
     if (!error) {
         BY_WIDTH(COPY_FROM)
@@ -128,10 +136,40 @@ int pm_copy_to(pm_mapping *m, size_t offset, const void *from, size_t size, int 
                size_t *moved)
 {
     size_t done = 0;
-    int error = pm_mapping_enter(m);
+    int error = is_exact(m, offset, size, width) ? pm_mapping_enter(m) : PM_REFUSED;
 
     if (!error) {
         BY_WIDTH(COPY_TO)
+        if (!error && done < size)
+            error = PM_CLOSED;
+        pm_mapping_leave(m);
+    }
+    *moved = done;
+    return error;
+}
+
+static size_t smaller(size_t a, size_t b) { return a < b ? a : b; }
+
+/* Pieces end at multiples of the largest store: so none crosses a page. */
+int pm_copy_combined(pm_mapping *m, size_t offset, const void *from, size_t size,
+                     size_t *moved)
+{
+    size_t done = 0, largest = pm_largest_store(m->way);
+    int error = is_exact(m, offset, size, 8) ? pm_mapping_enter(m) : PM_REFUSED;
+
+    if (!error) {
+        while (done < size && !pm_mapping_is_closing(m)) {
+            volatile uint8_t *p = m->base + offset + done;
+            uint64_t piece[16]; /* aligned, as a store block wants its source */
+            size_t n = smaller(size - done, largest - ((uintptr_t)p & (largest - 1)));
+
+            memcpy(piece, (const uint8_t *)from + done, n);
+            error = pm_store_wide(m->way, p, piece, n);
+            if (error)
+                break;
+            done += n;
+        }
+        pm_mmio_wmb(); /* what was combined is out before the caller's next access */
         if (!error && done < size)
             error = PM_CLOSED;
         pm_mapping_leave(m);

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pymmio import forks
-from pymmio.arch import ffi, install_fault_handler, lib
+from pymmio.arch import WAYS, ffi, install_fault_handler, lib
 from pymmio.errors import (
     BufferBusy,
     Closed,
@@ -20,6 +20,7 @@ from pymmio.errors import (
     PymmioError,
     Unsupported,
 )
+from pymmio.handle import Access
 
 if TYPE_CHECKING:
     from pymmio.mmio.mapped import _MappedMethods
@@ -39,14 +40,29 @@ class Mapping:
 
     ``explain`` is asked about each failed access and each wait that timed out; it returns the
     exception to be raised.  The device sets it.
+
+    ``access`` says how single accesses are made: MAPPED (ordinary loads and stores) unless it is
+    PCI memory of s390x.
     """
 
     explain: Callable[[PymmioError], PymmioError] | None = None
 
-    def __init__(self, address: int, size: int, name: str, keep: object, *, owned: bool) -> None:
+    def __init__(
+        self,
+        address: int,
+        size: int,
+        name: str,
+        keep: object,
+        *,
+        owned: bool,
+        writable: bool = True,
+        access: Access = Access.MAPPED,
+    ) -> None:
         """Not for callers: use :meth:`of_file` or :meth:`of_buffer`."""
         self.name = name
         self.size = size
+        self.access = access
+        self.writable = writable
         self._keep = keep
         self._owned = owned
         self._state = "open"
@@ -55,15 +71,26 @@ class Mapping:
         self._cdata: Any = ffi.new("pm_mapping *")
         self._cdata.base = ffi.cast("uint8_t *", address)
         self._cdata.size = size
+        self._cdata.way = WAYS[access]
         self._address = address
         self._regions: weakref.WeakSet[_MappedMethods] = weakref.WeakSet()
         self._exports: list[weakref.ref[Any]] = []  # not a WeakSet: cffi's are unhashable
         forks.track(self)
 
     @classmethod
-    def of_file(cls, fd: int, file_offset: int, size: int, name: str, *, writable: bool) -> Mapping:
+    def of_file(
+        cls,
+        fd: int,
+        file_offset: int,
+        size: int,
+        name: str,
+        *,
+        writable: bool,
+        access: Access = Access.MAPPED,
+    ) -> Mapping:
         """Map ``size`` bytes at ``file_offset`` (page-aligned) shared.
 
+        ``access`` is one of :func:`pymmio.arch.pci_ways` for PCI memory, MAPPED for plain memory.
         The descriptor is not duplicated and may be closed afterwards.  Installs the handler
         for device faults, or puts it on top again.
         """
@@ -78,7 +105,7 @@ class Mapping:
                 raise PermissionRefused(what, hint="Look at the permissions of the device node")
             raise Unsupported(what, hint="Open the device with access='pread'")
         lib.madvise(pointer, size, lib.MADV_DONTFORK)
-        return cls(address, size, name, None, owned=True)
+        return cls(address, size, name, None, owned=True, writable=writable, access=access)
 
     @classmethod
     def of_buffer(cls, buffer: Any, name: str) -> Mapping:

@@ -45,16 +45,7 @@ class Region:
 
     __slots__ = ()
 
-    if TYPE_CHECKING:  # what each kind brings, as fast as it can
-
-        def read8(self, offset: int, /) -> int: ...
-        def read16(self, offset: int, /) -> int: ...
-        def read32(self, offset: int, /) -> int: ...
-        def read64(self, offset: int, order: Order | None = None) -> int: ...
-        def write8(self, offset: int, value: int, /) -> None: ...
-        def write16(self, offset: int, value: int, /) -> None: ...
-        def write32(self, offset: int, value: int, /) -> None: ...
-        def write64(self, offset: int, value: int, order: Order | None = None) -> None: ...
+    if TYPE_CHECKING:  # what each kind brings
 
         def _load(self, offset: int, width: int) -> int:
             """Make one access; offset and width are good.  The value is in the rule's order."""
@@ -82,6 +73,40 @@ class Region:
         @property
         def closed(self) -> bool:
             """Whether accesses are impossible."""
+
+    # --- one access (MappedRegion has methods of C in their place) ------------------------
+
+    def read8(self, offset: int, /) -> int:
+        """Read 8 bits: exactly one access, or an exception."""
+        return self._slow_read(offset, 1)
+
+    def read16(self, offset: int, /) -> int:
+        """Read 16 bits: exactly one access, or an exception."""
+        return self._slow_read(offset, 2)
+
+    def read32(self, offset: int, /) -> int:
+        """Read 32 bits: exactly one access, or an exception."""
+        return self._slow_read(offset, 4)
+
+    def read64(self, offset: int, order: Order | None = None) -> int:
+        """Read 64 bits: one access, or two of 32 bits where order= or the rule says so."""
+        return self._slow_read(offset, 8, order)
+
+    def write8(self, offset: int, value: int, /) -> None:
+        """Write 8 bits: exactly one access, or an exception."""
+        self._slow_write(offset, 1, value)
+
+    def write16(self, offset: int, value: int, /) -> None:
+        """Write 16 bits: exactly one access, or an exception."""
+        self._slow_write(offset, 2, value)
+
+    def write32(self, offset: int, value: int, /) -> None:
+        """Write 32 bits: exactly one access, or an exception."""
+        self._slow_write(offset, 4, value)
+
+    def write64(self, offset: int, value: int, order: Order | None = None) -> None:
+        """Write 64 bits: one access, or two of 32 bits where order= or the rule says so."""
+        self._slow_write(offset, 8, value, order)
 
     # --- one access, decided by the rule -----------------------------------------------
 
@@ -193,6 +218,17 @@ class Region:
         for at in range(0, len(view), width):
             value = int.from_bytes(view[at : at + width], self.rule.byteorder)
             self._store(offset + at, width, value)
+
+    def write_combined(self, offset: int, data: Any) -> None:
+        """Write ``data`` fast, where the device lets stores be combined on their way.
+
+        ``offset`` and length are multiples of 8, and the rule lets 8 bytes through.  Unlike
+        :meth:`write_block`, this asks for no width: the device may see any of these bytes in
+        wider accesses (up to 128 bytes) than 8, low addresses first, each byte once.  They are
+        ahead of every later access to the device.  For memory of a device (a controller memory
+        buffer, a frame buffer), not for registers.
+        """
+        self.write_block(offset, data, width=8)
 
     def _check_block(self, offset: int, size: int, width: int, *, is_write: bool) -> None:
         self._require_open()

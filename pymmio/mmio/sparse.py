@@ -8,8 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from pymmio.errors import PymmioError
-from pymmio.handle import Access
-from pymmio.mmio.access import AccessRule, Order
+from pymmio.mmio.access import AccessRule
 from pymmio.mmio.doorbell import Doorbell
 from pymmio.mmio.handled import HandleRegion
 from pymmio.mmio.mapped import MappedRegion
@@ -24,14 +23,13 @@ class SparseRegion(Region):
     A window that lies inside one area is a MappedRegion, with its speed.
     """
 
-    access = Access.MAPPED
-
     def __init__(self, rest: HandleRegion, areas: Sequence[tuple[int, MappedRegion]]) -> None:
         self.name = rest.name
         self.size = rest.size
         self.rule = rest.rule
         self._rest = rest
         self._areas = tuple(sorted(areas, key=lambda area: area[0]))
+        self.access = self._areas[0][1].access
 
     def _at(self, offset: int, width: int) -> tuple[Region, int]:
         for start, area in self._areas:
@@ -52,38 +50,6 @@ class SparseRegion(Region):
 
     def _explained(self, error: PymmioError) -> PymmioError:
         return self._rest._explained(error)
-
-    def read8(self, offset: int, /) -> int:
-        """Read 8 bits: exactly one access, or an exception."""
-        return self._slow_read(offset, 1)
-
-    def read16(self, offset: int, /) -> int:
-        """Read 16 bits: exactly one access, or an exception."""
-        return self._slow_read(offset, 2)
-
-    def read32(self, offset: int, /) -> int:
-        """Read 32 bits: exactly one access, or an exception."""
-        return self._slow_read(offset, 4)
-
-    def read64(self, offset: int, order: Order | None = None) -> int:
-        """Read 64 bits: one access, or two of 32 bits where order= or the rule says so."""
-        return self._slow_read(offset, 8, order)
-
-    def write8(self, offset: int, value: int, /) -> None:
-        """Write 8 bits: exactly one access, or an exception."""
-        self._slow_write(offset, 1, value)
-
-    def write16(self, offset: int, value: int, /) -> None:
-        """Write 16 bits: exactly one access, or an exception."""
-        self._slow_write(offset, 2, value)
-
-    def write32(self, offset: int, value: int, /) -> None:
-        """Write 32 bits: exactly one access, or an exception."""
-        self._slow_write(offset, 4, value)
-
-    def write64(self, offset: int, value: int, order: Order | None = None) -> None:
-        """Write 64 bits: one access, or two of 32 bits where order= or the rule says so."""
-        self._slow_write(offset, 8, value, order)
 
     def window(
         self, offset: int, size: int, *, name: str | None = None, rule: AccessRule | None = None

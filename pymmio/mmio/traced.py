@@ -134,6 +134,11 @@ class TracedRegion(Region):
         call = lambda: self.inner.write_block(offset, data, width=width)  # noqa: E731
         self._report("block", offset, width, call, size=len(memoryview(data).cast("B")))
 
+    def write_combined(self, offset: int, data: Any) -> None:
+        """Write a block and report it as one event."""
+        call = lambda: self.inner.write_combined(offset, data)  # noqa: E731
+        self._report("block", offset, 8, call, size=len(memoryview(data).cast("B")))
+
     def window(
         self, offset: int, size: int, *, name: str | None = None, rule: AccessRule | None = None
     ) -> TracedRegion:

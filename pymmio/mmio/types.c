@@ -153,11 +153,11 @@ static inline size_t as_offset(PyObject *arg) { return PyLong_AsSize_t(arg); }
     {                                                                       \
         RegionObject *self = (RegionObject *)op;                            \
         size_t offset = as_offset(arg);                                     \
-        uint##bits##_t value;                                               \
+        uint##bits##_t value = 0;                                           \
         int error;                                                          \
         if (!is_direct(self, offset, self->end##bits, width))               \
             return slow_read(op, arg, width, NULL);                         \
-        error = pm_load##bits(self->base + offset, &value);                 \
+        error = PM_LOAD(bits, self->mapping->way, self->base + offset, &value); \
         if (error)                                                          \
             return faulted(op, arg, width, NULL, error);                    \
         if (self->swap)                                                     \
@@ -180,7 +180,7 @@ static inline size_t as_offset(PyObject *arg) { return PyLong_AsSize_t(arg); }
             return slow_write(op, args[0], width, args[1], NULL);           \
         if (self->swap)                                                     \
             value = (uint##bits##_t)pm_swap(value, width);                  \
-        error = pm_store##bits(self->base + offset, value);                 \
+        error = PM_STORE(bits, self->mapping->way, self->base + offset, value); \
         if (error)                                                          \
             return faulted(op, args[0], width, args[1], error);             \
         Py_RETURN_NONE;                                                     \
