@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ctypes
+import errno
 import struct
+from types import SimpleNamespace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -10,6 +13,7 @@ from hypothesis import strategies as st
 from pymmio.backend.vfio import uapi
 from pymmio.backend.vfio.capchain import capabilities
 from pymmio.backend.vfio.iommu_type1 import read_iommu_info
+from pymmio.backend.vfio.iommufd import IoasDma
 from pymmio.backend.vfio.region_info import read_region
 from pymmio.errors import ProtocolError
 from tests.unit.backend.vfio.fake_kernel import cap, with_caps
@@ -91,3 +95,39 @@ def test_any_iommu_answer(
     for r in info.ranges:
         assert last < r.first <= r.last
         last = r.last
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, (1 << 64) - 1), st.integers(0, (1 << 64) - 1)), max_size=20),
+    st.integers(0, 40) | words,
+    st.integers(0, 1 << 64) | st.integers(0, 63).map(lambda bit: 1 << bit),
+    st.booleans(),
+)
+def test_any_answer_of_iommufd(
+    pairs: list[tuple[int, int]], announced: int, alignment: int, is_honest: bool
+) -> None:
+    """The ranges are sane and in order, or ProtocolError is raised."""
+    count = len(pairs) if is_honest else announced
+
+    class Kernel:
+        def ioctl(self, fd: int, request: int, argument: bytearray) -> int:
+            _, _, room, _, pointer, _ = struct.unpack("=IIIIQQ", argument)
+            data = b"".join(struct.pack("=QQ", *pair) for pair in pairs)
+            ctypes.memmove(pointer, data, min(len(data), room * 16))
+            struct.pack_into("=I", argument, 8, count)
+            struct.pack_into("=Q", argument, 24, alignment & (1 << 64) - 1)
+            if count > room:
+                raise OSError(errno.EMSGSIZE, "")
+            return 0
+
+    dma = IoasDma(Kernel(), SimpleNamespace(fd=3), 1)  # type: ignore[arg-type]
+    try:
+        dma.refresh()
+    except ProtocolError:
+        assert list(dma.iova_ranges) == []
+        return
+    last = -1
+    for r in dma.iova_ranges:
+        assert last < r.first <= r.last
+        last = r.last
+    assert dma.page_size & (dma.page_size - 1) == 0 < dma.page_size

@@ -9,20 +9,23 @@ from contextlib import contextmanager
 from pymmio_drivers.edu import Edu
 from tests.guest.case import case
 from tests.guest.inside import EDU, bound_to_vfio
+from tests.guest.interfaces import by_interface, uri_of
 
 
 @contextmanager
 def _edu() -> Iterator[Edu]:
-    with bound_to_vfio(EDU) as function, Edu.open(f"vfio:{function.address}") as edu:
+    with bound_to_vfio(EDU) as function, Edu.open(uri_of(function.address)) as edu:
         yield edu
 
 
+@by_interface()
 def case_edu_is_identified_and_alive() -> None:
     with _edu() as edu:
         assert edu.version == (1, 0)
         assert edu.is_alive()
 
 
+@by_interface()
 @case(params=("polling", "msi"))
 def case_edu_computes_factorials(how: str) -> None:
     with _edu() as edu:
@@ -33,6 +36,7 @@ def case_edu_computes_factorials(how: str) -> None:
             assert edu.device.irqs.msi.enabled == 1
 
 
+@by_interface()
 @case(params=("polling", "msi"))
 def case_edu_copies_memory_both_ways(how: str) -> None:
     by_interrupt = how == "msi"

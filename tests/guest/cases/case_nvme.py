@@ -36,6 +36,7 @@ from tests.guest.inside import (
     give_back,
     wait_until,
 )
+from tests.guest.interfaces import by_interface, uri_of
 
 MIB = 1 << 20
 HOW = ("polling", "msix")
@@ -48,7 +49,7 @@ def _mode(how: str) -> str | None:
 @contextmanager
 def _controller(how: str = "msix", **options: object) -> Iterator[Controller]:
     with bound_to_vfio(NVME) as function:
-        uri = f"vfio:{function.address}"
+        uri = uri_of(function.address)
         with Controller.open(uri, interrupts=_mode(how), **options) as ctrl:  # type: ignore[arg-type]
             yield ctrl
 
@@ -57,6 +58,7 @@ def _pattern(seed: int, size: int) -> bytes:
     return random.Random(seed).randbytes(size)
 
 
+@by_interface()
 @case(timeout_s=60, params=HOW)
 def case_nvme_identifies_itself(how: str) -> None:
     with _controller(how) as ctrl:
@@ -70,6 +72,7 @@ def case_nvme_identifies_itself(how: str) -> None:
             assert ctrl.device.irqs.msix.enabled == 2
 
 
+@by_interface()
 @case(timeout_s=60)
 def case_nvme_by_the_interrupt_pin() -> None:
     with _controller("intx") as ctrl:
@@ -79,6 +82,7 @@ def case_nvme_by_the_interrupt_pin() -> None:
             assert ns.read_bytes(lba=lba, blocks=4096 // ns.block_size) == _pattern(lba, 4096)
 
 
+@by_interface(guests=("default",))
 @case(timeout_s=60, params=("mapped", "pread"))
 def case_nvme_by_each_way_of_access(access: str) -> None:
     with _controller("msix", access=access) as ctrl:
@@ -89,6 +93,7 @@ def case_nvme_by_each_way_of_access(access: str) -> None:
         assert ns.read_bytes(lba=0, blocks=65536 // ns.block_size) == _pattern(9, 65536)
 
 
+@by_interface()
 @case(timeout_s=120, params=HOW)
 def case_nvme_keeps_16_mib(how: str) -> None:
     data = _pattern(1, 16 * MIB)
@@ -111,6 +116,7 @@ def case_nvme_keeps_16_mib(how: str) -> None:
                 request.result(30)
 
 
+@by_interface("cdev", guests=("default",))
 @case(timeout_s=60, params=HOW)
 def case_nvme_errors_are_exceptions(how: str) -> None:
     with _controller(how) as ctrl:
@@ -142,6 +148,7 @@ def case_nvme_errors_are_exceptions(how: str) -> None:
         ns.deallocate([(0, 8), (16, 8)])
 
 
+@by_interface(guests=("default",))
 @case(timeout_s=120, params=HOW)
 def case_nvme_controller_reset_in_the_middle_of_io(how: str) -> None:
     with _controller(how) as ctrl:
@@ -170,6 +177,7 @@ def case_nvme_controller_reset_in_the_middle_of_io(how: str) -> None:
         assert ctrl.resets == rounds
 
 
+@by_interface("cdev", guests=("default",))
 @case(timeout_s=120, params=HOW)
 def case_nvme_time_out_in_the_middle_of_io(how: str) -> None:
     options = {"timeout_s": 0.5, "admin_timeout_s": 5.0, "abort_grace_s": 0.3}
@@ -193,6 +201,7 @@ def case_nvme_time_out_in_the_middle_of_io(how: str) -> None:
         buffer.close()
 
 
+@by_interface("cdev", guests=("default",))
 @case(timeout_s=120, params=HOW)
 def case_nvme_aborts_race_with_completions(how: str) -> None:
     with _controller(how) as ctrl:
@@ -210,11 +219,12 @@ def case_nvme_aborts_race_with_completions(how: str) -> None:
         assert ctrl.resets == 0
 
 
+@by_interface(guests=("default",))
 @case(timeout_s=120, params=HOW)
 def case_nvme_can_be_closed_and_opened_again(how: str) -> None:
     with bound_to_vfio(NVME) as function:
         for round_ in range(4):
-            uri = f"vfio:{function.address}"
+            uri = uri_of(function.address)
             with Controller.open(uri, interrupts=_mode(how), queues=1 + round_ % 2) as ctrl:
                 ns = ctrl.namespaces[1]
                 if round_:
@@ -222,10 +232,11 @@ def case_nvme_can_be_closed_and_opened_again(how: str) -> None:
                 ns.write_bytes(_pattern(round_, 8 * ns.block_size), lba=8)
 
 
+@by_interface(guests=("default",))
 @case(timeout_s=120)
 def case_nvme_killed_in_the_middle_of_io_can_be_taken_again() -> None:
     with bound_to_vfio(NVME) as function:
-        uri = f"vfio:{function.address}"
+        uri = uri_of(function.address)
         for _ in range(2):
             reading, writing = os.pipe()
             pid = os.fork()
@@ -258,13 +269,14 @@ def _io_for_ever(uri: str, writing: int) -> NoReturn:
         os._exit(1)
 
 
+@by_interface(guests=("default",))
 @case(timeout_s=120)
 def case_nvme_linux_reads_what_pymmio_wrote_and_the_other_way_round() -> None:
     function = find_function(NVME)
     offset, size = 32 * MIB, 4 * MIB
     bind_vfio(function)
     try:
-        with Controller.open(f"vfio:{function.address}") as ctrl:
+        with Controller.open(uri_of(function.address)) as ctrl:
             ns = ctrl.namespaces[1]
             ns.write_bytes(_pattern(6, size), lba=offset // ns.block_size)
             ns.flush()
@@ -278,7 +290,7 @@ def case_nvme_linux_reads_what_pymmio_wrote_and_the_other_way_round() -> None:
         os.fsync(fd)
     finally:
         os.close(fd)
-    with bound_to_vfio(NVME), Controller.open(f"vfio:{function.address}") as ctrl:
+    with bound_to_vfio(NVME), Controller.open(uri_of(function.address)) as ctrl:
         ns = ctrl.namespaces[1]
         lba = (offset + size) // ns.block_size
         assert ns.read_bytes(lba=lba, blocks=size // ns.block_size) == _pattern(7, size)
@@ -296,6 +308,7 @@ def _block_device(function: Function) -> Path:
     return found[0]
 
 
+@by_interface("cdev", guests=("default",))
 @case(timeout_s=60)
 def case_nvme_status_codes_are_those_that_the_model_is_compared_with() -> None:
     different = {}
@@ -311,6 +324,7 @@ def case_nvme_status_codes_are_those_that_the_model_is_compared_with() -> None:
     assert not different, different
 
 
+@by_interface("cdev", guests=("default",))
 @case(timeout_s=60, params=HOW)
 def case_nvme_measured_run(how: str) -> None:
     with _controller(how) as ctrl:

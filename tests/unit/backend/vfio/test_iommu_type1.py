@@ -55,6 +55,17 @@ def test_an_old_kernel_that_says_nothing_gets_careful_defaults(kernel: FakeKerne
     assert max(r.last for r in dma.iova_ranges) == (1 << 39) - 1
 
 
+def test_the_last_page_of_64_bits_is_left_out_because_it_cannot_be_unmapped(
+    kernel: FakeKernel,
+) -> None:
+    kernel.iommu_caps = [cap(1, 1, pairs((0, (1 << 64) - 1)))]
+    assert list(open_fake(kernel).dma.iova_ranges) == [IovaRange(0, (1 << 64) - 0x1001)]
+    kernel.iommu_caps = [cap(1, 1, pairs((0, 0xFFFF), ((1 << 64) - 0x1000, (1 << 64) - 1)))]
+    second = FakeKernel()
+    second.iommu_caps = kernel.iommu_caps
+    assert list(open_fake(second).dma.iova_ranges) == [IovaRange(0, 0xFFFF)]
+
+
 @pytest.mark.parametrize(
     "caps",
     [
