@@ -21,6 +21,7 @@ from pymmio.errors import (
 from pymmio.mmio import AccessRule
 from pymmio.pci import Command, PowerManagement, PowerState
 from pymmio.pci.watch import Action, Watch
+from pymmio_drivers.nvme import Controller
 from tests.guest.case import case
 from tests.guest.cases.vfio_common import refuses
 from tests.guest.inside import PCI, wait_until
@@ -195,6 +196,36 @@ def case_a_surprise_removal_that_nobody_watches_ends_at_the_deadline() -> None:
                 device.check_present()
             with refuses(DeviceGone):
                 device.reset()
+
+
+@by_interface(guests=("slots",))
+@case(timeout_s=60, params=("remove", "pull-out"))
+def case_a_driver_at_work_ends_with_its_device(how: str) -> None:
+    def work() -> None:
+        while True:
+            namespace.read_bytes(lba=0, blocks=8)
+
+    with card() as function:
+        slot = Slot(function)
+        controller = Controller.open(uri_of(function.address))
+        namespace = controller.namespaces[1]
+        release = controller.device.release_on_request(SOON_S, controller.close)
+        working = Waiting(work)
+        began = monotonic()
+        if how == "remove":
+            with writer(function.path / "remove", "1") as process:
+                release.wait(SOON_S)
+                assert process.wait(SOON_S) == 0
+        else:
+            slot.pull_out()
+            release.wait(SOON_S)
+        released = monotonic()
+        error = working.join()
+        wait_until(lambda: not function.path.exists(), PLUG_S, "the function to vanish")
+        print(
+            f"{how} under NVMe reads: {type(error).__name__} after {working.ended - began:.3f} s, "
+            f"given back after {released - began:.3f} s"
+        )
 
 
 @by_interface(guests=("slots",))
