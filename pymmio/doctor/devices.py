@@ -77,7 +77,7 @@ def _verdict(host: Host, function: PciFunction, obstacles: dict[Way, list[Obstac
         return _Verdict(
             State.INFO,
             f"{driver}, {_group(host, function)}",
-            f"To drive it from here, as root: pymmio bind {address}",
+            f"To drive it, as root: pymmio bind {address}",
         )
     in_the_way = to_the_device(host, function)
     for way, more in obstacles.items():

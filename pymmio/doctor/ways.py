@@ -63,7 +63,7 @@ def in_the_machine(host: Host) -> dict[Way, list[Obstacle]]:
 def to_the_device(host: Host, function: PciFunction) -> dict[Way, list[Obstacle]]:
     """Return what stands in each way for a function that is bound to VFIO."""
     assert function.iommu_group is not None
-    everywhere = _group_not_viable(host, function.iommu_group)
+    everywhere = _group_not_viable(host, function, function.iommu_group)
     node = sysfs.cdev_path(host, str(function.address))
     if node is None:
         cdev = [Obstacle("this kernel offers no cdev for it", "Linux 6.6 or newer; or by group")]
@@ -147,15 +147,15 @@ def _not_in_dev(path: str) -> Obstacle:
     )
 
 
-def _group_not_viable(host: Host, group: int) -> list[Obstacle]:
+def _group_not_viable(host: Host, function: PciFunction, group: int) -> list[Obstacle]:
     blocking = [member for member in sysfs.group_members(host, group) if member.blocks]
     if not blocking:
         return []
     return [
         Obstacle(
             f"IOMMU group {group} is not viable: {', '.join(map(str, blocking))}",
-            "Everything in a group goes to VFIO: as root, pymmio bind "
-            + " ".join(member.address for member in blocking),
+            "All of a group goes to VFIO together: as root, "
+            f"pymmio bind {function.address} --group",
         )
     ]
 
