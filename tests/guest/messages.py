@@ -22,6 +22,7 @@ MODULE = "tests.guest.cases.case_vfio_messages"
 RECORDS = "messages.jsonl"
 COLUMNS = ("group", "cdev")
 SHARED_COLUMN = "both"
+WORKS = "works"
 
 _HEAD = """\
 What VFIO refuses, word for word
@@ -45,7 +46,7 @@ and what stands behind the refusals: :doc:`vfio`.
 
 @dataclass(frozen=True)
 class Message:
-    """What was shown in a situation by an interface; "works" where nothing was refused."""
+    """What was shown in a situation by an interface; WORKS where nothing was refused."""
 
     situation: str
     interface: str
@@ -89,9 +90,10 @@ def render(messages: list[Message], order: list[str]) -> str:
         if not texts:
             continue
         rows.append(f"   * - {_escaped(situation)}")
-        for column in COLUMNS:
-            text = texts.get(column) or texts.get(SHARED_COLUMN) or "does not happen"
-            rows.append(f"     - {_escaped(text)}")
+        cells = [texts.get(column) or texts[SHARED_COLUMN] for column in COLUMNS]
+        is_twice = cells[1:] == cells[:1] and cells[0] != WORKS
+        rows.append(f"     - {_escaped(cells[0])}")
+        rows.append(f"     - {'the same' if is_twice else _escaped(cells[1])}")
     return _HEAD + "\n".join(rows) + "\n"
 
 

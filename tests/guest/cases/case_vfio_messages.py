@@ -41,7 +41,7 @@ from tests.guest.inside import (
     give_back,
 )
 from tests.guest.interfaces import by_interface, interface, uri_of
-from tests.guest.messages import let_users_tell, said, tell
+from tests.guest.messages import WORKS, let_users_tell, said, tell
 
 SITUATIONS = [
     "No such function",
@@ -92,7 +92,7 @@ def _refused(situation: str, call: Callable[[], object], column: str | None = No
         return
     if isinstance(got, VfioDevice):
         got.close()
-    tell(situation, column or interface(), "works")
+    tell(situation, column or interface(), WORKS)
 
 
 @by_interface(guests=DEFAULT)
