@@ -7,7 +7,11 @@ from setuptools import setup
 setup(
     cffi_modules=[
         f"{builder}:ffi"
-        for builder in ("pymmio/arch/build_core.py", "drivers/pymmio_drivers/nvme/build_engine.py")
+        for builder in (
+            "pymmio/arch/build_core.py",
+            "pymmio/check/accessors/build_recorder.py",
+            "drivers/pymmio_drivers/nvme/build_engine.py",
+        )
         if Path(builder).exists()
     ],
     options={"bdist_wheel": {"py_limited_api": "cp311"}},

@@ -52,8 +52,13 @@ def test_the_program_counts_as_many_records_as_stand_in_its_file(harness: Harnes
     assert harness.run("facts").only["records"] == len(table_of(shared))
 
 
-def test_s390x_has_an_empty_table(s390x: Architecture, extension_of: Build) -> None:
-    assert list(SharedObject(extension_of(s390x, "core")).records()) == []
+def test_s390x_has_one_memory_io_instruction_for_each_access(
+    s390x: Architecture, extension_of: Build
+) -> None:
+    claimed = {record.claimed for record in table_of(SharedObject(extension_of(s390x, "core")))}
+    mio = {Access(access.width, access.is_store, "mio") for access in EVERY_ACCESS}
+    assert EVERY_ACCESS | mio <= claimed
+    assert claimed - EVERY_ACCESS - mio <= {Access(128, True, "block")}
 
 
 def test_queue_engines_have_no_access_of_their_own(arch: Architecture, extension_of: Build) -> None:
@@ -92,6 +97,8 @@ def test_an_address_outside_the_code_is_an_error(harness: Harness, arch: Archite
         ("EM_RISCV", "03e50500", "lwu a0, 0(a1)", Access(4, False)),
         ("EM_PPC64", "000064a0", "lhz r3, 0(r4)", Access(2, False)),
         ("EM_PPC64", "000064f8", "std r3, 0(r4)", Access(8, True)),
+        ("EM_S390", "e31020000016", "llgf %r1, 0(%r2)", Access(4, False)),
+        ("EM_S390", "42102000", "stc %r1, 0(%r2)", Access(1, True)),
     ],
 )
 def test_one_plain_access_is_known(machine: str, code: str, text: str, access: Access) -> None:
@@ -121,11 +128,34 @@ def test_one_plain_access_is_known(machine: str, code: str, text: str, access: A
         ("EM_PPC64", "040064e8", "ld r3, 4(r4)"),
         ("EM_PPC64", "2a2064e8", "lwa r3, 0x2028(r4)"),
         ("EM_S390", "58102000", "l %r1, 0(%r2)"),
+        ("EM_S390", "e31020080016", "llgf %r1, 8(%r2)"),
+        ("EM_S390", "d20710002000", "mvc 0(8, %r1), 0(%r2)"),
     ],
 )
 def test_everything_else_is_not_one_plain_access(machine: str, code: str, text: str) -> None:
     found = decode(machine, bytes.fromhex(code))
     assert (found.text, found.access) == (text, None)
+
+
+@pytest.mark.parametrize(
+    ("before", "code", "access"),
+    [
+        ("a7390004", "b9d60012", Access(4, False, "mio")),
+        ("a7390008", "b9d40012", Access(8, True, "mio")),
+        ("a7390003", "b9d60012", None),  # three bytes are no access
+        ("a7490004", "b9d60012", None),  # another register's length
+        ("", "b9d60012", None),
+        ("a7490004", "b9d60013", None),  # an odd register is no pair
+        ("a7390004", "b9d60022", None),  # the data goes where the address is
+        ("a7390004", "b9d60032", None),
+        ("", "eb12300000d4", Access(128, True, "block")),
+        ("a7390004", "b9d50000", None),  # a barrier
+    ],
+)
+def test_memory_io_of_s390x_is_one_access_of_the_length_set_before(
+    before: str, code: str, access: Access | None
+) -> None:
+    assert decode("EM_S390", bytes.fromhex(code), bytes.fromhex(before)).access == access
 
 
 def test_bytes_that_are_no_instruction_are_no_access() -> None:

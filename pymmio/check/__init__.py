@@ -1,0 +1,1 @@
+"""Proofs: what an accessor really does, and whether accesses keep the rules."""

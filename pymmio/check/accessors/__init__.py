@@ -1,0 +1,1 @@
+"""Proof of "one access is one access"."""
