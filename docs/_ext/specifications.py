@@ -181,6 +181,14 @@ SPECIFICATIONS = (
     ),
     Specification(
         "Systems",
+        "Linux, ``arch/s390/pci/pci_mmio.c``, ``arch/s390/include/asm/``; rdma-core, "
+        "``util/s390_mmio_insn.h``",
+        "Linux 6.15",
+        "s390x: memory-I/O instructions, system calls, and what their failures mean",
+        r"Linux 6\.15 arch/s390/",
+    ),
+    Specification(
+        "Systems",
         "Linux, ``drivers/pci/pci.c``, ``lib/kobject_uevent.c``",
         "6.12",
         "what resets a function, which functions share a group, names of hot-plug events",

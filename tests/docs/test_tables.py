@@ -31,12 +31,12 @@ def test_barriers_of_the_table_are_those_of_each_header():
     for arch in pymmio_docs.architectures():
         header = (ROOT / "pymmio/arch" / arch.name / "io.h").read_text()
         for barrier in arch.barriers:
-            body = re.search(rf"void pm_{barrier.name}\(void\) {{(.*?)}}", header)
+            body = re.search(rf"void pm_{barrier.name}\(void\)\s*{{(.*?)}}", header, re.DOTALL)
             assert body is not None, (arch.name, barrier.name)
             instruction = re.search(r'volatile\("(.*?)"', body[1])
             assert instruction is not None
-            wanted = "" if barrier.instruction == "(compiler)" else barrier.instruction
-            assert _spelled(instruction[1]) == _spelled(wanted), (arch.name, barrier.name)
+            first = barrier.instruction.partition(";")[0].replace("(compiler)", "")
+            assert _spelled(instruction[1]) == _spelled(first), (arch.name, barrier.name)
 
 
 def _spelled(instruction: str) -> str:
@@ -69,10 +69,14 @@ def test_tiers_of_the_page_are_those_that_run():
     assert rows == [tier.name for tier in TIERS]
 
 
-@pytest.mark.parametrize("name", [n for n in vars(HandleRegion) if re.match(r"(read|write)\d", n)])
-def test_signatures_of_accesses_are_those_of_the_code(name):
+@pytest.mark.parametrize("name", ["window", "doorbell", "close"])
+def test_signatures_that_are_written_by_hand_are_those_of_the_code(name):
     page = (DOCS / "reference/mmio.rst").read_text()
-    signature = str(inspect.signature(getattr(HandleRegion, name))).replace("(self, ", "(")
+    signature = (
+        str(inspect.signature(getattr(HandleRegion, name)))
+        .replace("(self, ", "(")
+        .replace("(self)", "()")
+    )
     assert f"{name}{signature}".replace("'", "") in page
 
 
