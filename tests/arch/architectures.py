@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
@@ -20,7 +21,7 @@ class Architecture:
     debian: str
     machine: str  # e_machine, as pyelftools spells it
     byteorder: Literal["little", "big"] = "little"
-    has_accessors: bool = True
+    ways: tuple[str, ...] = ("load",)  # how the core reaches memory there
 
     @property
     def is_native(self) -> bool:
@@ -38,6 +39,13 @@ class Architecture:
         if self.is_native:
             return []
         return [f"qemu-{self.name}", "-L", f"/usr/{self.triplet}"]
+
+    def runner_with(self, variables: Mapping[str, object]) -> list[str]:
+        """What stands before a program to run it with these variables in its environment."""
+        settings = [f"{name}={value}" for name, value in variables.items()]
+        if self.is_native:
+            return ["env", *settings]
+        return [*self.runner, *(part for setting in settings for part in ("-E", setting))]
 
     @property
     def needs(self) -> tuple[Need, ...]:
@@ -63,6 +71,8 @@ ARCHITECTURES = {
         Architecture("aarch64", "aarch64-linux-gnu", "arm64", "EM_AARCH64"),
         Architecture("riscv64", "riscv64-linux-gnu", "riscv64", "EM_RISCV"),
         Architecture("ppc64le", "powerpc64le-linux-gnu", "ppc64el", "EM_PPC64"),
-        Architecture("s390x", "s390x-linux-gnu", "s390x", "EM_S390", "big", has_accessors=False),
+        Architecture(
+            "s390x", "s390x-linux-gnu", "s390x", "EM_S390", "big", ("load", "mio", "syscall")
+        ),
     )
 }

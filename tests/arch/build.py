@@ -16,6 +16,7 @@ from tests.arch.architectures import Architecture
 
 ROOT = Path(__file__).resolve().parents[2]
 HARNESS = Path(__file__).with_name("harness")
+EMULATOR = Path(__file__).with_name("mio")
 CORE = ("pymmio/arch/fault.c", "pymmio/mmio/mapping.c", "pymmio/mmio/doorbell.c")
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 BUILDERS = {
@@ -51,6 +52,15 @@ def build_harness(arch: Architecture, folder: Path) -> Path:
     options = ["-std=gnu11", "-O2", *WARNINGS, "-I.", f"-I{HARNESS}", "-pthread"]
     compile_with(arch.compiler, [*options, *sources, "-o", str(program)])
     return program
+
+
+def build_emulator(arch: Architecture, folder: Path) -> Path:
+    """Return the library that executes memory-I/O instructions of ``arch`` (mio/README.md)."""
+    shared = folder / f"libmio-{arch.name}.so"
+    sources = [str(p) for p in sorted(EMULATOR.glob("*.c"))]
+    options = ["-std=gnu11", "-O2", "-shared", "-fPIC", *WARNINGS, "-pthread"]
+    compile_with(arch.compiler, [*options, *sources, "-o", str(shared)])
+    return shared
 
 
 @dataclass(frozen=True)

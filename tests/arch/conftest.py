@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from tests.arch.architectures import ARCHITECTURES, Architecture
-from tests.arch.build import build_extension, build_harness
+from tests.arch.build import build_emulator, build_extension, build_harness
 
 DEADLINE_S = 60.0
 
@@ -37,15 +37,31 @@ def arch(request: pytest.FixtureRequest) -> Architecture:
     return require(ARCHITECTURES[request.param])
 
 
-@pytest.fixture(params=[arch.name for arch in ARCHITECTURES.values() if arch.has_accessors])
-def device_arch(request: pytest.FixtureRequest) -> Architecture:
-    """Return each architecture that can access device memory in turn."""
-    return require(ARCHITECTURES[request.param])
+DEVICES = [(arch.name, way) for arch in ARCHITECTURES.values() for way in arch.ways]
+FAULTING = [(name, way) for name, way in DEVICES if way != "syscall"]
+
+
+def _named(param: tuple[str, str]) -> str:
+    return param[0] if param[1] == "load" else "-".join(param)
+
+
+@pytest.fixture(params=DEVICES, ids=_named)
+def device(request: pytest.FixtureRequest) -> tuple[Architecture, str]:
+    """Return each architecture and each way that its core has to device memory in turn."""
+    name, way = request.param
+    return require(ARCHITECTURES[name]), way
+
+
+@pytest.fixture(params=FAULTING, ids=_named)
+def faulting_device(request: pytest.FixtureRequest) -> tuple[Architecture, str]:
+    """Return, as device, those whose accesses raise signals where nothing answers."""
+    name, way = request.param
+    return require(ARCHITECTURES[name]), way
 
 
 @pytest.fixture
 def s390x() -> Architecture:
-    """Return the architecture that has no accessors yet."""
+    """Return the architecture whose PCI memory takes instructions or system calls of its own."""
     return require(ARCHITECTURES["s390x"])
 
 
@@ -55,6 +71,8 @@ class Outcome:
 
     lines: list[dict[str, Any]]
     status: int
+    executed: dict[str, dict[str, int]]
+    """How often the emulator executed each operation, by width; {} without it."""
 
     @property
     def only(self) -> dict[str, Any]:
@@ -72,15 +90,25 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Harness:
-    """The harness program of one architecture."""
+    """The harness program of one architecture; ``way`` is that of its mappings.
+
+    ``emulator`` is there where the machine that runs it lacks the way.
+    """
 
     arch: Architecture
     program: Path
+    way: str = "load"
+    emulator: Path | None = None
 
-    def run(self, case: str) -> Outcome:
-        """Run one case to its end."""
+    def run(self, case: str, **settings: str) -> Outcome:
+        """Run one case to its end; ``settings`` are variables of the emulator (mio/README.md)."""
+        report = self.program.with_name("executed.json")
+        report.unlink(missing_ok=True)
+        variables = {}
+        if self.emulator is not None:
+            variables = {"LD_PRELOAD": self.emulator, "MIO_REPORT": report, **settings}
         done = subprocess.run(
-            [*self.arch.runner, str(self.program), case],
+            [*self.arch.runner_with(variables), str(self.program), case, self.way],
             cwd=self.program.parent,
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -89,7 +117,8 @@ class Harness:
         )
         assert done.returncode not in (2, 3), f"{self.arch.name} {case}: {done.stderr}"
         lines = [json.loads(line) for line in done.stdout.splitlines()]
-        return Outcome(lines, done.returncode)
+        executed = json.loads(report.read_text()) if report.exists() else {}
+        return Outcome(lines, done.returncode, executed)
 
 
 @pytest.fixture(scope="session")
@@ -98,26 +127,35 @@ def build_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("arch")
 
 
-@pytest.fixture(scope="session")
-def harness_of(build_folder: Path) -> Callable[[Architecture], Harness]:
-    """Return a function that builds an architecture's harness, once."""
-    built: dict[str, Harness] = {}
+HarnessOf = Callable[..., Harness]
 
-    def of(arch: Architecture) -> Harness:
-        if arch.name not in built:
-            built[arch.name] = Harness(arch, build_harness(arch, build_folder))
-        return built[arch.name]
+
+@pytest.fixture(scope="session")
+def harness_of(build_folder: Path) -> HarnessOf:
+    """Return a function that builds an architecture's harness and emulator, once."""
+    programs: dict[str, Path] = {}
+    emulators: dict[str, Path] = {}
+
+    def of(arch: Architecture, way: str = "load", *, is_emulated: bool = True) -> Harness:
+        if arch.name not in programs:
+            programs[arch.name] = build_harness(arch, build_folder)
+        if way == "load" or not is_emulated:
+            return Harness(arch, programs[arch.name], way)
+        if arch.name not in emulators:
+            emulators[arch.name] = build_emulator(arch, build_folder)
+        return Harness(arch, programs[arch.name], way, emulators[arch.name])
 
     return of
 
 
 @pytest.fixture
-def harness(
-    request: pytest.FixtureRequest, harness_of: Callable[[Architecture], Harness]
-) -> Harness:
-    """Return the harness of the architecture that the test runs for."""
-    (name,) = {"arch", "device_arch", "s390x"} & set(request.fixturenames)
-    return harness_of(request.getfixturevalue(name))
+def harness(request: pytest.FixtureRequest, harness_of: HarnessOf) -> Harness:
+    """Return the harness of what the test runs for: an architecture, or a way of one."""
+    for fixture in ("device", "faulting_device"):
+        if fixture in request.fixturenames:
+            arch, way = request.getfixturevalue(fixture)
+            return harness_of(arch, way)
+    return harness_of(request.getfixturevalue("arch"))
 
 
 @pytest.fixture(scope="session")

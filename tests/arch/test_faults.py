@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import signal
 
 import pytest
 
 from tests.arch.conftest import Harness
 
-OK, FAULT = 0, 1
+OK, FAULT, ERRNO = 0, 1, 6
 NONE, OURS, OTHER = 0, 1, 2  # PM_HANDLER_*
 SIGNAL_OF = {
     "protected": signal.SIGSEGV,
@@ -18,9 +19,13 @@ SIGNAL_OF = {
 EVERY_ACCESS = [(width, store) for width in (1, 2, 4, 8) for store in (0, 1)]
 
 
-@pytest.mark.usefixtures("device_arch")
+@pytest.mark.usefixtures("device")
 class TestDeviceFaults:
     def test_without_the_handler_a_fault_kills(self, harness: Harness) -> None:
+        if harness.way == "syscall":
+            lines = harness.run("protected_without_handler").good
+            assert lines == [{"width": w, "load": ERRNO, "store": ERRNO} for w in (1, 2, 4, 8)]
+            return
         outcome = harness.run("protected_without_handler")
         assert (outcome.status, outcome.lines) == (-signal.SIGSEGV, [])
 
@@ -31,14 +36,20 @@ class TestDeviceFaults:
         lines = [line for line in harness.run(f"fault_{kind}").good if line["kind"] == kind]
         assert [(line["width"], line["store"]) for line in lines] == EVERY_ACCESS
         for line in lines:
-            assert (line["error"], line["signal"]) == (FAULT, SIGNAL_OF[kind])
-            assert line["code"] > 0
+            if harness.way == "syscall":
+                wanted = errno.EACCES if kind == "protected" else errno.EINVAL
+                assert (line["error"], line["signal"], line["number"]) == (ERRNO, 0, wanted)
+            else:
+                assert (line["error"], line["signal"]) == (FAULT, SIGNAL_OF[kind])
+                assert line["code"] > 0
 
     @pytest.mark.parametrize("kind", SIGNAL_OF)
     def test_the_address_is_that_of_the_access(self, harness: Harness, kind: str) -> None:
         for line in harness.run(f"fault_{kind}").good:
             if line["kind"] == kind:
-                assert line["address"] == line["offset"]
+                assert line["failed"] == 1
+                if harness.arch.name != "s390x" or harness.way == "syscall":
+                    assert line["address"] == line["offset"]
 
     def test_a_fault_leaves_errno_alone(self, harness: Harness) -> None:
         for line in harness.run("fault_truncated").good:
@@ -52,7 +63,8 @@ class TestDeviceFaults:
         lines = harness.run("fault_read_only").good
         assert [(line["width"], line["store"]) for line in lines] == EVERY_ACCESS
         for line in lines:
-            assert line["error"] == (FAULT if line["store"] else OK)
+            failure = ERRNO if harness.way == "syscall" else FAULT
+            assert line["error"] == (failure if line["store"] else OK)
 
     def test_a_thousand_faults_are_a_thousand_results(self, harness: Harness) -> None:
         assert harness.run("fault_many").only == {"faults": 1000, "wrong": 0}
@@ -111,7 +123,7 @@ class TestForeignFaults:
 class TestHandler:
     def test_state_says_who_has_the_signals(self, harness: Harness) -> None:
         before, installed, again = harness.run("handler_installed").good
-        ill = NONE if harness.arch.has_accessors else OURS  # SIGILL matters on s390x only
+        ill = OURS if harness.arch.name == "s390x" else NONE
         assert before == {"when": "before", "segv": NONE, "bus": NONE, "ill": NONE, "usr1": NONE}
         assert installed == {
             "when": "installed",
@@ -138,7 +150,7 @@ class TestHandler:
         assert outcome.status == -signal.SIGSEGV
 
 
-@pytest.mark.usefixtures("device_arch")
+@pytest.mark.usefixtures("faulting_device")
 class TestHandlerTakenAway:
     def test_device_faults_are_ours_again_after_installing_again(self, harness: Harness) -> None:
         lines = harness.run("handler_taken_away").good

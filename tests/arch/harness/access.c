@@ -27,7 +27,7 @@ static void loads(void)
             uint64_t value = PATTERN;
             int error;
             fill();
-            error = pm_load(cell + offset, widths[i], &value);
+            error = pm_load(way, cell + offset, widths[i], &value);
             say("{\"width\": %d, \"offset\": %d, \"error\": %d, \"value\": %llu, "
                 "\"cell\": \"%s\"}",
                 widths[i], offset, error, (unsigned long long)value, hex(cell, 16));
@@ -43,8 +43,8 @@ static void stores(void)
             uint64_t back = 0;
             int error, back_error;
             fill();
-            error = pm_store(cell + offset, widths[i], PATTERN);
-            back_error = pm_load(cell + offset, widths[i], &back);
+            error = pm_store(way, cell + offset, widths[i], PATTERN);
+            back_error = pm_load(way, cell + offset, widths[i], &back);
             say("{\"width\": %d, \"offset\": %d, \"error\": %d, \"cell\": \"%s\", "
                 "\"back_error\": %d, \"back\": %llu}",
                 widths[i], offset, error, hex(cell, 16), back_error, (unsigned long long)back);
@@ -59,7 +59,8 @@ static void protected_without_handler(void)
 
     for (int i = 0; i < 4; i++) {
         uint64_t value = PATTERN;
-        int load = pm_load(p, widths[i], &value), store = pm_store(p, widths[i], PATTERN);
+        int load = pm_load(way, p, widths[i], &value);
+        int store = pm_store(way, p, widths[i], PATTERN);
         say("{\"width\": %d, \"load\": %d, \"store\": %d}", widths[i], load, store);
     }
 }

@@ -10,9 +10,9 @@
 static void report(const char *way, pm_doorbell *db, int error, const volatile void *bytes)
 {
     say("{\"way\": \"%s\", \"error\": %d, \"errno\": %d, \"rings\": %llu, \"pending\": %u, "
-        "\"has_pending\": %u, \"bytes\": \"%s\"}",
+        "\"has_pending\": %u, \"bytes\": \"%s\", \"cc\": %d, \"status\": %d}",
         way, error, db->error, (unsigned long long)db->rings, db->pending, db->has_pending,
-        bytes ? hex(bytes, 12) : "");
+        bytes ? hex(bytes, 12) : "", db->cc, db->status);
 }
 
 static void mapped(void)

@@ -16,13 +16,15 @@ static void each_access(const char *kind, uint8_t *p)
             struct pm_fault fault;
             int offset = 16 * i + 8 * store, error;
             errno = 4711;
-            error = store ? pm_store(p + offset, widths[i], PATTERN)
-                          : pm_load(p + offset, widths[i], &value);
+            error = store ? pm_store(way, p + offset, widths[i], PATTERN)
+                          : pm_load(way, p + offset, widths[i], &value);
             fault = pm_last_fault();
             say("{\"kind\": \"%s\", \"width\": %d, \"store\": %d, \"error\": %d, \"signal\": %d, "
-                "\"code\": %d, \"offset\": %d, \"address\": %lld, \"errno\": %d}",
+                "\"code\": %d, \"offset\": %d, \"address\": %lld, \"errno\": %d, "
+                "\"failed\": %d, \"number\": %d}",
                 kind, widths[i], store, error, fault.signal, fault.code, offset,
-                (long long)(fault.address - (uintptr_t)p), errno);
+                (long long)(fault.address - (uintptr_t)p), errno,
+                failed_at(error, p + offset, fault.signal), fault.error);
         }
 }
 
@@ -62,8 +64,8 @@ static void many(void)
     CHECK(pm_fault_install() == 0);
     for (int i = 0; i < MANY; i++) {
         uint32_t value;
-        int error = pm_load32(p + 4 * i, &value);
-        wrong += error != PM_FAULT || pm_last_fault().address != (uintptr_t)(p + 4 * i);
+        int error = PM_LOAD(32, way, p + 4 * i, &value);
+        wrong += !failed_at(error, p + 4 * i, SIGSEGV);
     }
     say("{\"faults\": %d, \"wrong\": %d}", MANY, wrong);
 }
@@ -88,12 +90,11 @@ static void fault_often(void *argument)
     for (int i = 0; i < MANY; i++) {
         uint64_t value;
         uint8_t *p = place[me] + 8 * (i % 100);
-        int error = i & 1 ? pm_store64(p, PATTERN) : pm_load64(p, &value);
-        struct pm_fault fault = pm_last_fault();
+        int error = i & 1 ? PM_STORE(64, way, p, PATTERN) : PM_LOAD(64, way, p, &value);
+        int is_right = failed_at(error, p, signal_in[me]);
         if (i == MANY / 2)
             meet(&half_way);
-        wrong_in[me] += error != PM_FAULT || fault.address != (uintptr_t)p ||
-                        fault.signal != signal_in[me];
+        wrong_in[me] += !is_right;
     }
 }
 

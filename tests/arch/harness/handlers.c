@@ -49,7 +49,7 @@ static void device_load(const char *when)
     int error;
 
     CHECK(mprotect(page, page_size(), PROT_NONE) == 0);
-    error = pm_load32(page, &value);
+    error = PM_LOAD(32, way, page, &value);
     say("{\"device\": \"%s\", \"error\": %d, \"taken\": %d}", when, error, taken);
 }
 

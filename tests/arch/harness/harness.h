@@ -1,4 +1,4 @@
-/* Exercises the C core without Python.  ./harness CASE runs one case, which prints what it
+/* Exercises the C core without Python.  ./harness CASE [WAY] runs one case, which prints what it
  * observed as lines of JSON; the tests beside this folder judge it. */
 #ifndef HARNESS_H
 #define HARNESS_H
@@ -15,7 +15,9 @@ struct test_case {
     void (*run)(void);
 };
 extern const struct test_case access_cases[], copy_cases[], wait_cases[], doorbell_cases[],
-    fault_cases[], foreign_cases[], handler_cases[];
+    fault_cases[], foreign_cases[], handler_cases[], way_cases[];
+
+extern uint32_t way; /* PM_WAY_*, as the second argument says; pm_mapping of mapping_of() have it */
 
 /* Print one line of JSON. */
 void say(const char *format, ...) __attribute__((format(printf, 1, 2)));
@@ -35,6 +37,10 @@ int64_t now_ns(void);
 
 void handle(int signal_number, void (*handler)(int, siginfo_t *, void *));
 void in_second_thread(void (*function)(void *), void *argument); /* joined at exit */
+
+/* Whether an access at p failed as it does where nothing answers: by that signal, or in way
+ * syscall by an errno.  s390x tells the page of a fault only. */
+int failed_at(int error, const volatile void *p, int signal_number);
 
 #define WIDTHS {1, 2, 4, 8}
 #define PATTERN 0x8192a3b4c5d6e7f8u /* each byte with its top bit set: sign extension shows */

@@ -22,6 +22,22 @@ void say(const char *format, ...)
     fflush(stdout); /* what comes next may kill the process */
 }
 
+uint32_t way = PM_WAY_LOAD;
+
+int failed_at(int error, const volatile void *p, int signal_number)
+{
+    struct pm_fault fault = pm_last_fault();
+    uintptr_t mask = ~(uintptr_t)0;
+
+    if (way == PM_WAY_SYSCALL)
+        return error == PM_ERRNO && !fault.signal && fault.address == (uintptr_t)p;
+#ifdef __s390x__
+    mask = signal_number == SIGBUS ? 0 : ~(uintptr_t)0xfff; /* see README.md, about qemu-user */
+#endif
+    return error == PM_FAULT && fault.signal == signal_number &&
+           (fault.address & mask) == ((uintptr_t)p & mask);
+}
+
 void give_up(const char *what)
 {
     fprintf(stderr, "harness: not so: %s\n", what);
@@ -64,7 +80,7 @@ uint8_t *truncated_page(void)
 
 pm_mapping mapping_of(void *base, size_t size)
 {
-    pm_mapping m = {.base = base, .size = size};
+    pm_mapping m = {.base = base, .size = size, .way = way};
     return m;
 }
 
@@ -106,7 +122,7 @@ static const struct test_case *find(const char *name)
 {
     const struct test_case *const all[] = {access_cases,   copy_cases,  wait_cases,
                                            doorbell_cases, fault_cases, foreign_cases,
-                                           handler_cases};
+                                           handler_cases,  way_cases};
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         for (const struct test_case *c = all[i]; c->name; c++)
@@ -118,10 +134,14 @@ static const struct test_case *find(const char *name)
 int main(int argc, char **argv)
 {
     const struct rlimit no_core = {0, 0};
-    const struct test_case *c = argc == 2 ? find(argv[1]) : NULL;
+    const struct test_case *c = argc > 1 ? find(argv[1]) : NULL;
+    const char *const ways[] = {"load", "mio", "syscall"};
 
+    for (uint32_t i = 0; argc == 3 && i < 3; i++)
+        if (!strcmp(argv[2], ways[i]))
+            way = i;
     if (!c) {
-        fprintf(stderr, "usage: %s CASE\n", argv[0]);
+        fprintf(stderr, "usage: %s CASE [WAY]\n", argv[0]);
         return 2;
     }
     setrlimit(RLIMIT_CORE, &no_core); /* some cases end by a signal */
