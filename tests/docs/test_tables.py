@@ -77,7 +77,8 @@ def test_signatures_that_are_written_by_hand_are_those_of_the_code(name):
         .replace("(self, ", "(")
         .replace("(self)", "()")
     )
-    assert f"{name}{signature}".replace("'", "") in page
+    written = f"{name}{signature}".replace("'", "").replace("HandleRegion", "Region")
+    assert written in page
 
 
 @pytest.mark.parametrize("page", [README, DOCS / "_static/layers.svg"], ids=lambda p: p.name)
