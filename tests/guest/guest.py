@@ -12,11 +12,11 @@ from pathlib import Path
 from time import monotonic
 
 from tests.guest import initramfs
-from tests.guest.cache import find_kernel
 from tests.guest.case import CaseCall
 from tests.guest.console import Console, Ending
+from tests.guest.initramfs import PROJECT
 from tests.guest.needs import reason_not_ready
-from tests.guest.platforms import PLATFORMS, Platform
+from tests.guest.platforms import PLATFORMS, Files, Platform
 from tests.guest.process import line_process
 from tests.guest.result import Result, read_results
 
@@ -28,6 +28,7 @@ IOMMUS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     ),
     "virtio": (("virtio-iommu-pci",), ("iommu=nopt",)),
     "none": ((), ("iommu=off",)),
+    "zpci": ((), ()),  # s390x: every function has its own
 }
 
 RUN = "@RUN@"
@@ -131,44 +132,47 @@ def run(
     share.mkdir(parents=True)
     (share / "job.json").write_text(json.dumps([asdict(call) for call in calls]))
     images = {disk.name: _image(disk, folder, disks or {}) for disk in guest.disks}
-    compile_project()
-    command, environment = initramfs.agent_command()
-    init = initramfs.init_script(command, environment, guest.platform.exit_command)
-    initramfs.write_initramfs(folder / "initramfs", init, initramfs.host_busybox())
+    files = guest.platform.files()
+    compile_project(guest.platform, files)
+    _write_initramfs(guest.platform, files, folder / "initramfs")
 
     console = Console(
         guest.boot_timeout_s, guest.grace_s, {call.id: call.timeout_s for call in calls}
     )
-    with line_process(qemu_command(guest, folder, images)) as qemu:
+    environment = {**os.environ, **files.environment}
+    with line_process(qemu_command(guest, folder, images, files), None, environment) as qemu:
         ending = console.follow(qemu)
         status = qemu.close()
     lines = tuple(console.lines)
     (folder / "console.log").write_text("\n".join(lines) + "\n")
     results = read_results(share / "results.jsonl")
-    fault = _fault(guest.platform, ending, status)
+    fault = _fault(guest.platform, ending, status, lines)
     if fault:
         raise GuestFailure(f"guest {guest.name}: {fault}", lines, results, console.running)
     return Run(results, folder, images, lines, monotonic() - started)
 
 
-def qemu_command(guest: Guest, folder: Path, images: Mapping[str, Path]) -> list[str]:
-    """Return the command line that starts ``guest`` from the files in ``folder``."""
+def qemu_command(guest: Guest, folder: Path, images: Mapping[str, Path], files: Files) -> list[str]:
+    """Return the command line that starts ``guest`` from ``files`` and what is in ``folder``."""
     platform = guest.platform
     iommu_devices, iommu_arguments = IOMMUS[guest.iommu]
     kernel_arguments = (*platform.kernel_arguments, *iommu_arguments, *guest.kernel_arguments)
-    command = [platform.qemu, "-machine", platform.machine, "-accel", "tcg", "-cpu", guest.cpu]
+    command = [*files.qemu, "-machine", platform.machine, "-accel", "tcg", "-cpu", guest.cpu]
     command += ["-smp", str(guest.smp), "-m", f"{guest.memory_mib}M"]
     command += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
     command += platform.console_arguments
-    command += ["-kernel", str(find_kernel(guest.arch)), "-initrd", str(folder / "initramfs")]
+    command += ["-kernel", str(files.kernel), "-initrd", str(folder / "initramfs")]
     command += ["-append", " ".join(kernel_arguments)]
     # The IOMMU comes first: QEMU wires up only the devices that are made after it.
     for device in (*iommu_devices, *platform.exit_devices):
         command += ["-device", device]
-    for tag, path, readonly in (
-        (initramfs.ROOT_TAG, Path("/"), "on"),
+    shares = [
+        (initramfs.ROOT_TAG, files.root, "on"),
         (initramfs.SHARE_TAG, folder / "share", "off"),
-    ):
+    ]
+    if files.project != PROJECT:
+        shares.append((initramfs.PROJECT_TAG, PROJECT, "on"))
+    for tag, path, readonly in shares:
         options = f"readonly={readonly},security_model=none,multidevs=remap"
         command += ["-fsdev", f"local,id={tag},path={_escaped(path)},{options}"]
         command += ["-device", f"{platform.p9_device},fsdev={tag},mount_tag={tag}"]
@@ -180,11 +184,28 @@ def qemu_command(guest: Guest, folder: Path, images: Mapping[str, Path]) -> list
     return [*command, *(argument.replace(RUN, run_name) for argument in guest.qemu_arguments)]
 
 
-def compile_project() -> None:
+def compile_project(platform: Platform, files: Files) -> None:
     """Compile what cases import: the guest sees a read-only root and would do it at each boot."""
-    project = Path(__file__).resolve().parents[2]
-    for folder in ("pymmio", "drivers", "tests/guest"):
-        compileall.compile_dir(project / folder, quiet=2, maxlevels=20)
+    folders = [PROJECT / name for name in ("pymmio", "drivers", "tests")]
+    if platform.compile is not None:
+        platform.compile(files, folders)
+        return
+    for folder in folders:
+        compileall.compile_dir(folder, quiet=2, maxlevels=20)
+
+
+def _write_initramfs(platform: Platform, files: Files, path: Path) -> None:
+    command, environment = initramfs.agent_command(files.interpreter, files.project)
+    init = initramfs.init_script(
+        command,
+        environment,
+        platform.exit_command,
+        modules=[module.name for module in files.modules],
+        project=None if files.project == PROJECT else files.project,
+    )
+    others = {f"modules/{module.name}": module for module in files.modules}
+    others |= {f"replaced/{name}": built for name, built in files.replaced.items()}
+    initramfs.write_initramfs(path, init, files.busybox, others)
 
 
 def _image(disk: Disk, folder: Path, given: Mapping[str, Path]) -> Path:
@@ -196,16 +217,19 @@ def _image(disk: Disk, folder: Path, given: Mapping[str, Path]) -> Path:
     return path
 
 
-def _fault(platform: Platform, ending: Ending, status: int) -> str:
+def _fault(platform: Platform, ending: Ending, status: int, console: Sequence[str]) -> str:
     """Say what was wrong with the end of the guest, "" if nothing was."""
     if ending.reason:
         return ending.reason
     meanings = {
-        platform.exit_status(initramfs.EXIT_DONE): "",
-        platform.exit_status(initramfs.EXIT_AGENT_DIED): "the agent died",
-        platform.exit_status(initramfs.EXIT_NO_ROOT): "the init could not mount what it needs",
+        initramfs.EXIT_DONE: "",
+        initramfs.EXIT_AGENT_DIED: "the agent died",
+        initramfs.EXIT_NO_ROOT: "the init could not mount what it needs",
     }
-    return meanings.get(status, f"QEMU ended unexpectedly with status {status}")
+    code = platform.exit_code(status, console)
+    if code in meanings:
+        return meanings[code]
+    return f"QEMU ended unexpectedly with status {status}"
 
 
 def _escaped(path: Path) -> str:

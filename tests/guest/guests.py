@@ -104,7 +104,22 @@ NO_IOMMU = Guest(
     disks=(Disk("nvme0", 16 * MIB),),
 )
 
+# A function is known by its zPCI device: uid is its PCI domain, fid its slot.  The memory buffer
+# of the controller (BAR 2) answers all widths alike.  Emulated memory and instructions: slow.
+S390X = Guest(
+    name="s390x",
+    arch="s390x",
+    iommu="zpci",
+    devices=(
+        "zpci,uid=1,fid=16,target=nvme-card,id=zpci0",
+        "nvme,id=nvme-card,serial=pymmio-0,drive=nvme0,cmb_size_mb=1,legacy-cmb=on",
+    ),
+    disks=(Disk("nvme0", 64 * MIB),),
+    boot_timeout_s=300.0,
+    grace_s=120.0,
+)
+
 GUESTS = {
     guest.name: guest
-    for guest in (DEFAULT, GROUPS, VIRTIO_IOMMU, SHARED, SLOTS, NETWORK, EXTRAS, NO_IOMMU)
+    for guest in (DEFAULT, GROUPS, VIRTIO_IOMMU, SHARED, SLOTS, NETWORK, EXTRAS, NO_IOMMU, S390X)
 }

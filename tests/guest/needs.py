@@ -56,6 +56,10 @@ def missing_to_build() -> list[Need]:
 
 def reason_not_ready(arch: str = "x86_64") -> str | None:
     """Say in one line why no guest of ``arch`` can be started here, None if one can."""
+    if arch == "s390x":
+        from tests.s390x.needs import reason_not_ready as reason
+
+        return reason()
     if needs := missing_to_run(arch):
         return f"guest tier needs {command_line(needs)}"
     if find_kernel(arch) is None:

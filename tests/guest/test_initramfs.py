@@ -13,6 +13,7 @@ import pytest
 from tests.guest import initramfs
 from tests.guest.explain import explain
 from tests.guest.guest import Disk, Guest, qemu_command
+from tests.guest.platforms import Files
 from tests.guest.result import Result, read_results
 
 
@@ -64,7 +65,8 @@ def test_agent_runs_with_this_interpreter() -> None:
 def test_command_line_escapes_commas_and_keeps_the_iommu_first(tmp_path: Path) -> None:
     guest = Guest(devices=("nvme,serial=a,drive=d0",), disks=(Disk("d0", 4096),))
     folder = tmp_path / "a,b"
-    command = qemu_command(guest, folder, {"d0": folder / "d0.img"})
+    files = Files(qemu=("qemu",), kernel=Path("kernel"), busybox=Path("busybox"))
+    command = qemu_command(guest, folder, {"d0": folder / "d0.img"}, files)
     assert f"if=none,id=d0,format=raw,file={tmp_path}/a,,b/d0.img" in command
     devices = [value for flag, value in pairwise(command) if flag == "-device"]
     assert devices[0].startswith("intel-iommu,")

@@ -29,6 +29,7 @@ BUSYBOX = PackageSet(
     suites=("trixie", "forky"),
     packages=("busybox-static",),
 )
+BUSYBOX_PROGRAM = "usr/bin/busybox"
 OLDEST_KERNEL = (6, 15)  # maps BARs on s390x (Linux 6.15, arch/s390/pci and vfio-pci)
 MODULES = ("9pnet_virtio", "9p", "overlay", "vfio-pci", "vfio_iommu_type1")
 
@@ -40,7 +41,7 @@ def ensure_qemu() -> Path:
 
 def ensure_busybox() -> Path:
     """Return the static busybox. Raises PackagesUnavailable."""
-    return ensure(BUSYBOX) / "usr/bin/busybox"
+    return ensure(BUSYBOX) / BUSYBOX_PROGRAM
 
 
 def ensure_kernel() -> Path:

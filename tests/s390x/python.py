@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from tests.debian import PackageSet, ensure, output, say
@@ -43,3 +44,13 @@ def _compile(root: Path) -> None:
     )
     folders = [str(root / name) for name in _COMPILED if (root / name).is_dir()]
     output(*command, *folders, timeout_s=_COMPILE_TIMEOUT_S)
+
+
+def compile_tree(root: Path, folders: Sequence[Path]) -> None:
+    """Compile the Python files below ``folders`` that changed, for the interpreter of ``root``.
+
+    The bytecode lies beside that of this machine's Python, whose version is in its name.
+    Raises subprocess.SubprocessError.
+    """
+    arguments = ["-m", "compileall", "-q", *map(str, folders)]
+    output(*emulated(root, *arguments), timeout_s=_COMPILE_TIMEOUT_S)

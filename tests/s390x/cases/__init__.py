@@ -1,0 +1,1 @@
+"""Cases that run in the s390x guest."""
