@@ -25,6 +25,7 @@ _dry_run = click.option(
 
 
 @click.command(
+    short_help="Give a device to vfio-pci.",
     epilog="""\b
 Examples:
   pymmio bind 0000:01:00.0 --dry-run      the steps, if nothing stands in the way
@@ -58,6 +59,7 @@ def bind(address: str, group: bool, force: bool, dry_run: bool, as_json: bool) -
 
 
 @click.command(
+    short_help="Take a device from VFIO.",
     epilog="""\b
 Examples:
   sudo pymmio unbind 0000:01:00.0
@@ -79,6 +81,7 @@ def unbind(address: str, dry_run: bool, as_json: bool) -> None:
 
 
 @click.command(
+    short_help="Give a device back to its former driver.",
     epilog="""\b
 Examples:
   pymmio restore                        what there is to restore

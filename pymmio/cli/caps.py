@@ -27,40 +27,38 @@ Examples:
 def caps(target: Target, as_json: bool) -> None:
     """List the capabilities and extended capabilities of the device URI, decoded.
 
-    What a capability does not have is left out; --json has everything.
+    What a capability does not have is left out; --json has everything. What is damaged is told
+    beside what can be read; then the exit code is 1.
     """
     from pymmio.cli.output import is_terminal, note, print_json, show_table
+    from pymmio.errors import ProtocolError
 
     with target.open() as device:
         device.config.check_present()
-        found = device.config.capabilities()
-        extended = device.config.extended_capabilities()
+        survey = device.config.survey_capabilities()
         if as_json:
-            print_json(
-                {"uri": target.uri, "capabilities": found, "extended_capabilities": extended}
-            )
-            return
-        between = "\n" if is_terminal() else "; "
-        rows = [
-            (f"{one.offset:02x}", f"{one.id:02x}", one.name, _said(one, between)) for one in found
-        ]
-        rows += [
-            (f"{one.offset:03x}", f"{one.id:04x}", one.name, _said(one, between))
-            for one in extended
-        ]
-    if rows:
-        show_table(("at", "id", "name", "says"), rows, fold=("name", "says"), lines=True)
-    else:
-        note(f"{target.uri} has no capabilities")
+            print_json({"uri": target.uri, **survey.as_dict()})
+        else:
+            between = "\n" if is_terminal() else "; "
+            rows = [_row(one, 2, between) for one in survey.capabilities]
+            rows += [_row(one, 3, between) for one in survey.extended]
+            if rows:
+                show_table(("at", "id", "name", "says"), rows, fold=("name", "says"), lines=True)
+            else:
+                note(f"{target.uri} has no capabilities")
+    if survey.damage:
+        raise ProtocolError("; ".join(survey.damage))
 
 
-def _said(one: CapabilityView, between: str) -> str:
-    """Return the facts of a capability, or why they cannot be read."""
+def _row(one: CapabilityView, digits: int, between: str) -> tuple[str, str, str, str]:
+    """Return place, id, name and facts of a capability, or why they cannot be read."""
     values = one.as_dict()
     if "error" in values:
-        return f"not decoded: {values['error']}"
-    identity = ("id", "name", "offset")
-    return between.join(words({k: v for k, v in values.items() if k not in identity}))
+        said = f"not decoded: {values['error']}"
+    else:
+        identity = ("id", "name", "offset")
+        said = between.join(words({k: v for k, v in values.items() if k not in identity}))
+    return f"{one.offset:0{digits}x}", f"{one.id:0{2 * digits - 2}x}", one.name, said
 
 
 def words(facts: Mapping[str, object]) -> Iterator[str]:

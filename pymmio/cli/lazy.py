@@ -39,6 +39,8 @@ class LazyGroup(click.Group):
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the command that ``args`` starts with; a wrong name is told with the right ones."""
         name = args[0]
+        if ctx.resilient_parsing:  # a shell completes: nobody is told anything
+            return super().resolve_command(ctx, args)
         if not name.startswith("-") and self.get_command(ctx, name) is None:
             names = ", ".join(self.list_commands(ctx))
             raise click.UsageError(f"there is no command {name!r}; there are {names}", ctx)

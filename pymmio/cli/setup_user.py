@@ -12,6 +12,7 @@ __all__ = ["setup_user"]
 
 @click.command(
     "setup-user",
+    short_help="What lets a user work without root.",
     epilog="""\b
 Examples:
   pymmio setup-user                              for who runs it, to look at

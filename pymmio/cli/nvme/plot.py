@@ -121,10 +121,12 @@ def _mark(figures: Measurement, top: Any, bottom: Any) -> None:
     """Draw the percentiles through both parts, their labels above, apart from each other."""
     lat = figures.lat_us
     marks = (("p50", lat.p50), ("p99", lat.p99), ("p99.9", lat.p999))
-    low, high = (edge for edge in top.get_xlim())
+    low, high = top.get_xlim()
     before, level = -math.inf, 0
     for name, microseconds in marks:
         at = max(1.0, microseconds * 1000)
+        if not low <= at <= high:  # nothing was measured
+            continue
         for axes in (top, bottom):
             axes.axvline(at, color=_RED, linewidth=1, linestyle=(0, (4, 3)))
         place = math.log(at / low) / math.log(high / low)

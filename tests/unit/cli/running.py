@@ -6,10 +6,13 @@ import fcntl
 import json
 import os
 import pty
+import re
+import select
 import struct
 import subprocess
 import sys
 import termios
+import time
 from typing import Any
 
 from click.testing import CliRunner, Result
@@ -17,6 +20,7 @@ from click.testing import CliRunner, Result
 from pymmio.cli.app import cli
 
 DEADLINE_S = 60
+_AGAIN_S = 0.5
 
 COMMAND = (sys.executable, "-m", "pymmio.cli")
 
@@ -68,8 +72,19 @@ def run_process(*arguments: str, **environment: str) -> subprocess.CompletedProc
     )
 
 
-def run_on_terminal(*arguments: str, columns: int = 80) -> tuple[int, str]:
-    """Run a command on a terminal of its own; return its exit code and what it showed."""
+def plain(shown: str) -> str:
+    """Return what a terminal showed without colours and movements of the cursor."""
+    return re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", shown).replace("\r\n", "\n")
+
+
+def run_on_terminal(
+    *arguments: str, columns: int = 80, typed: str = "", interrupt_at: str = ""
+) -> tuple[int, str]:
+    """Run a command on a terminal of its own; return its exit code and what it showed.
+
+    ``typed`` is what the person types when it is asked something (a line that ends in ``: ``);
+    when ``interrupt_at`` is seen, Ctrl-C is pressed.
+    """
     ours, its = pty.openpty()
     fcntl.ioctl(its, termios.TIOCSWINSZ, struct.pack("=HHHH", 50, columns, 0, 0))
     environment = {k: v for k, v in os.environ.items() if k not in ("COLUMNS", "LINES", "NO_COLOR")}
@@ -78,18 +93,37 @@ def run_on_terminal(*arguments: str, columns: int = 80) -> tuple[int, str]:
         stdin=its,
         stdout=its,
         stderr=its,
+        start_new_session=True,  # so that Ctrl-C reaches it and not the tests
+        preexec_fn=_take_terminal,
         env={**environment, "TERM": "xterm-256color"},
     )
     os.close(its)
-    shown = b""
+    shown, is_interrupted, end = b"", False, time.monotonic() + DEADLINE_S
     try:
-        while piece := _read(ours):
+        while time.monotonic() < end:
+            if not select.select([ours], [], [], _AGAIN_S)[0]:
+                if is_interrupted:  # a signal just before a read of the terminal does not end it
+                    os.write(ours, b"\x03")
+                continue
+            piece = _read(ours)
+            if not piece:
+                break
             shown += piece
+            if typed and shown.endswith(b": "):
+                os.write(ours, typed.encode())
+                typed = ""
+            if interrupt_at and not is_interrupted and interrupt_at.encode() in shown:
+                os.write(ours, b"\x03")
+                is_interrupted = True
         return process.wait(DEADLINE_S), shown.decode()
     finally:
         os.close(ours)
         process.kill()
         process.wait()
+
+
+def _take_terminal() -> None:
+    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
 
 
 def _read(terminal: int) -> bytes:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pymmio.backend.model_config import ConfigModel
-from tests.unit.cli.running import json_of, output, run
+from pymmio.cli.caps import words
+from tests.unit.cli.running import json_of, output, run, run_on_terminal
 
 
 def test_capabilities_stand_in_the_order_of_the_list() -> None:
     head, *rows = output("caps", "sim:nvme").splitlines()
     assert head.split() == ["at", "id", "name", "says"]
     assert [row.split()[1] for row in rows[:4]] == ["01", "05", "11", "10"]
-    assert any("MSI-X" in row and "vectors=65" in row for row in rows)
+    assert any("MSI-X" in row and "vectors: 65" in row for row in rows)
 
 
 def test_json_has_the_facts_of_each() -> None:
@@ -43,7 +46,44 @@ def test_what_is_damaged_does_not_hide_the_rest(monkeypatch: pytest.MonkeyPatch)
     assert result.exit_code == 1
     rows = result.stdout.splitlines()
     assert any("MSI-X" in row and "not decoded: " in row for row in rows)
-    assert any("PCI Express" in row and "version=2" in row for row in rows)
-    assert any("AER" in row and "header_log" in row for row in rows)
+    assert any("PCI Express" in row and "version: 2" in row for row in rows)
+    assert any("AER" in row and "header log" in row for row in rows)
     assert "the list is a circle" in result.stderr
     assert run("caps", "sim:nvme", "--json").exit_code == 1
+
+
+def test_the_link_is_said_in_words() -> None:
+    row = next(row for row in output("caps", "sim:nvme").splitlines() if "PCI Express" in row)
+    assert "link status: 2.5 GT/s x1" in row
+    assert "function-level reset: yes" in row
+    assert "speed_gt_s" not in row
+
+
+def test_a_terminal_has_a_line_for_each_fact() -> None:
+    code, shown = run_on_terminal("caps", "sim:nvme")
+    assert code == 0
+    assert re.search(r"│ table: 1040 bytes at 0x2000 of BAR0 +│", shown)
+
+
+def test_values_in_words() -> None:
+    facts: dict[str, object] = {
+        "is_64bit": True,
+        "address": 0xFEE0_0000,
+        "slot": None,
+        "aspm": [],
+        "aspm_supported": ["L0s", "L1"],
+        "link_status": {"speed_gt_s": None, "width": 4},
+        "max_payload": 256,
+        "bars": [{"bar": 1, "size": "1 MiB"}],
+        "type": "ROOT_PORT",
+    }
+    assert list(words(facts)) == [
+        "64-bit: yes",
+        "address: 0xfee00000",
+        "ASPM: none",
+        "ASPM supported: L0s, L1",
+        "link status: unknown speed x4",
+        "max payload: 256 bytes",
+        "bars: bar: 1, size: 1 MiB",
+        "type: root port",
+    ]

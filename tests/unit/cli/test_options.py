@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 
+import click
 import pytest
 
-from pymmio.cli.options import ACCESS_WAYS, Target
+from pymmio.cli.options import ACCESS_WAYS, Target, require_yes
 from pymmio.errors import UriError
 from pymmio.handle import Access
 from tests.unit.cli.running import assert_fails, run
@@ -65,3 +66,32 @@ def test_only_a_model_without_a_file_can_be_written_unasked(uri: str, simulated:
 def test_a_wrong_uri_is_not_taken_for_a_model() -> None:
     with pytest.raises(UriError):
         _ = Target("nvme").is_simulated
+
+
+@pytest.mark.parametrize(
+    ("uri", "yes", "is_terminal", "asks"),
+    [
+        ("sim:nvme", False, False, False),
+        ("sim:nvme", False, True, False),
+        ("sim:nvme?file=disk.img", True, False, False),
+        ("sim:nvme?file=disk.img", False, True, True),
+        ("vfio:0000:01:00.0", True, True, False),
+        ("vfio:0000:01:00.0", False, True, True),
+    ],
+)
+def test_who_is_asked(
+    monkeypatch: pytest.MonkeyPatch, uri: str, yes: bool, is_terminal: bool, asks: bool
+) -> None:
+    for stream in ("stdin", "stderr"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda: is_terminal, raising=False)
+    assert require_yes(yes, Target(uri), "this destroys") is asks
+
+
+@pytest.mark.parametrize("silent", ["stdin", "stderr"])
+def test_yes_is_needed_where_nobody_can_be_asked(
+    monkeypatch: pytest.MonkeyPatch, silent: str
+) -> None:
+    for stream in ("stdin", "stderr"):
+        monkeypatch.setattr(f"sys.{stream}.isatty", lambda s=stream: s != silent, raising=False)
+    with pytest.raises(click.UsageError, match="this destroys: nothing was touched, add --yes"):
+        require_yes(False, Target("vfio:0000:01:00.0"), "this destroys")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
+from collections.abc import Callable
 
 import pytest
 
@@ -115,3 +117,51 @@ def test_a_note_is_no_output(capsys: pytest.CaptureFixture[str]) -> None:
     output.note("done")
     captured = capsys.readouterr()
     assert (captured.out, captured.err) == ("", "pymmio: done\n")
+
+
+def test_nobody_is_told_to_wait_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    with output.waiting("waiting for a device"):
+        pass
+    captured = capsys.readouterr()
+    assert (captured.out, captured.err) == ("", "")
+
+
+@pytest.mark.parametrize("is_slow", [True, False])
+def test_a_person_is_told_what_is_waited_for_if_it_takes_long(
+    monkeypatch: pytest.MonkeyPatch, is_slow: bool
+) -> None:
+    """The timer is the test's: it ends at once, or never."""
+    told: list[str] = []
+
+    class Console:
+        def __init__(self, stderr: bool) -> None:
+            assert stderr
+
+        def status(self, text: str) -> contextlib.AbstractContextManager[None]:
+            told.append(text)
+            return contextlib.nullcontext()
+
+    class Timer:
+        def __init__(self, seconds: float, show: Callable[[], None]) -> None:
+            self._show = show
+
+        def start(self) -> None:
+            if is_slow:
+                self._show()
+
+        def cancel(self) -> None:
+            told.append("over")
+
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setattr("rich.console.Console", Console)
+    monkeypatch.setattr("threading.Timer", Timer)
+    with output.waiting("waiting for a device"):
+        pass
+    assert told == (["waiting for a device ...", "over"] if is_slow else ["over"])
+
+
+def test_lines_of_text_are_plain_where_nobody_looks(capsys: pytest.CaptureFixture[str]) -> None:
+    from rich.text import Text
+
+    output.print_lines([Text("[a]  ", style="bold"), Text("b")], title="[title]")
+    assert capsys.readouterr().out == "[title]\n[a]\nb\n"

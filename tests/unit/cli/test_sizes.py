@@ -115,3 +115,18 @@ def test_rates_for_people(rate: float, text: str) -> None:
 )
 def test_times_for_people(microseconds: float, text: str) -> None:
     assert sizes.duration_text(microseconds) == text
+
+
+@pytest.mark.parametrize(
+    ("minutes", "text"),
+    [
+        (0, "0 min"),
+        (59, "59 min"),
+        (60, "1 h 0 min"),
+        (1439, "23 h 59 min"),
+        (1440, "1 d 0 h"),
+        (10**8, "69,444 d 10 h"),
+    ],
+)
+def test_long_times(minutes: int, text: str) -> None:
+    assert sizes.minutes_text(minutes) == text
