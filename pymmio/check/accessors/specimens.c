@@ -78,6 +78,19 @@ BYTEWISE(8) BYTEWISE(16) BYTEWISE(32) BYTEWISE(64)
 
 DOUBLED(8) DOUBLED(16) DOUBLED(32) DOUBLED(64)
 
+#define HALVES(bits, half)                                                    \
+    void pm_halves_write##bits(void *place, uint##bits##_t value)             \
+    {                                                                         \
+        union { uint##bits##_t whole; uint##half##_t part[2]; } of = {value}; \
+        volatile uint##half##_t *to = place;                                  \
+        to[0] = of.part[0];                                                   \
+        for (volatile int i = 0; i < 16; i++)                                 \
+            ;                                                                 \
+        to[1] = of.part[1];                                                   \
+    }
+
+HALVES(16, 8) HALVES(32, 16) HALVES(64, 32)
+
 void pm_libc_memcpy(void *to, const void *from, size_t size)
 {
     void *(*volatile copy)(void *, const void *, size_t) = memcpy; /* not the compiler's own */

@@ -24,6 +24,11 @@ PM_ACCESS(builtin)  /* __builtin_memcpy of a constant size */
 PM_ACCESS(bytewise) /* volatile bytes, one after the other: split */
 PM_ACCESS(doubled)  /* the same volatile access twice: repeated */
 
+/* Two stores of half the width with a pause between: split, and torn where anything is. */
+PM_EXPORT void pm_halves_write16(void *place, uint16_t value);
+PM_EXPORT void pm_halves_write32(void *place, uint32_t value);
+PM_EXPORT void pm_halves_write64(void *place, uint64_t value);
+
 /* memcpy of the C library, by a size that the compiler does not know. */
 PM_EXPORT void pm_libc_memcpy(void *to, const void *from, size_t size);
 

@@ -13,6 +13,14 @@ static pm_tearing seen;
 
 static int stopping(void) { return __atomic_load_n(&is_stopping, __ATOMIC_RELAXED); }
 
+/* Both values stay a while: two stores in a row leave the store buffer together, and nobody
+ * else would ever see the first. */
+static void stay(void)
+{
+    for (volatile int i = 0; i < 16; i++)
+        ;
+}
+
 /* A place that is not aligned is stored as the compiler can: in one instruction where there
  * is one. */
 #define WRITE(bits)                                                                   \
@@ -22,7 +30,9 @@ static int stopping(void) { return __atomic_load_n(&is_stopping, __ATOMIC_RELAXE
         volatile anywhere *place = (volatile anywhere *)place_;                       \
         while (!stopping()) {                                                         \
             *place = 0;                                                               \
+            stay();                                                                   \
             *place = (uint##bits##_t)~(uint##bits##_t)0;                              \
+            stay();                                                                   \
             __atomic_store_n(&rounds, rounds + 2, __ATOMIC_RELAXED);                  \
         }                                                                             \
     }

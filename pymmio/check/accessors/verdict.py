@@ -34,11 +34,15 @@ _WORST_FIRST = (Verdict.REPEATED, Verdict.SPLIT, Verdict.TORN, Verdict.UNPROVEN,
 
 @dataclass(frozen=True, slots=True)
 class Touch:
-    """One access of an instruction: ``width`` bytes at ``offset``."""
+    """One access of an instruction: ``width`` bytes at ``offset``.
+
+    Where ``unknown`` says why the width is not known, ``width`` is the least that it can be.
+    """
 
     offset: int
     width: int
     direction: Direction
+    unknown: str = ""
 
     def __str__(self) -> str:
         return f"{self.direction} {self.width} at {self.offset:+d}"
@@ -55,7 +59,9 @@ class Judgement:
 def judge(touches: Sequence[Touch], offset: int, width: int, direction: Direction) -> Judgement:
     """Compare ``touches``, in order, with the one access that was asked for."""
     seen = ", ".join(
-        f"{touch.direction} {touch.width} at {touch.offset - offset:+d}" for touch in touches
+        f"{touch.direction} {'some' if touch.unknown else touch.width}"
+        f" at {touch.offset - offset:+d}"
+        for touch in touches
     )
     if not touches:
         return Judgement(Verdict.UNPROVEN, "no access was seen")
@@ -68,6 +74,8 @@ def judge(touches: Sequence[Touch], offset: int, width: int, direction: Directio
     )
     if max(times.values()) > 1:
         return Judgement(Verdict.REPEATED, seen)
+    if unknown := next((touch.unknown for touch in touches if touch.unknown), ""):
+        return Judgement(Verdict.UNPROVEN, unknown)
     asked = set(range(offset, offset + width))
     if not asked <= set(times):
         return Judgement(Verdict.UNPROVEN, f"only a part was seen: {seen}")
