@@ -24,6 +24,12 @@ def _pytest(*arguments: str) -> list[str]:
     return [PYTHON, "-m", "pytest", "-q", *arguments]
 
 
+def _prepare_unit() -> str | None:
+    """Install what some unit tests need; where it cannot be had only these are skipped."""
+    subprocess.run([PYTHON, "-m", "tests.unit.needs", "--install"], cwd=ROOT)
+    return None
+
+
 def _prepare_guest() -> str | None:
     """Install what the guest needs; return why it cannot run."""
     for step in (["tests.guest.needs", "--install"], ["tests.guest.kernel"]):
@@ -60,7 +66,7 @@ TIERS = (
             [str(BIN / "lint-imports")],
         ),
     ),
-    Tier("unit", (_pytest("tests/unit"),)),
+    Tier("unit", (_pytest("tests/unit"),), _prepare_unit),
     Tier("property", (_pytest("tests/property"),)),
     Tier("contract", (_pytest("tests/contract"),)),
     Tier("drivers", (_pytest("tests/drivers"),)),

@@ -1,4 +1,7 @@
-"""x86_64: facts.  Sources: Intel SDM (253665-081), AMD64 APM (24593-3.41)."""
+"""x86_64: facts.
+
+Sources: Intel SDM volume 3A (253668-081) and 2B (253667-081); AMD64 APM volume 2 (24593-3.41).
+"""
 
 from __future__ import annotations
 

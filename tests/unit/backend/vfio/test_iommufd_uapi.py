@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
@@ -56,10 +55,12 @@ SAME(IOMMU_IOAS_MAP_READABLE, 4);
 """
 
 
-def test_the_header_of_this_machine_agrees(tmp_path: Path) -> None:
-    compiler = shutil.which("cc")
-    if compiler is None or not Path("/usr/include/linux/iommufd.h").exists():
-        pytest.skip("no C compiler, or no linux/iommufd.h (package linux-libc-dev 6.2 or newer)")
-    source = tmp_path / "iommufd.c"
-    source.write_text(_C % {name: getattr(uapi, name) for name in IOMMUFD_REQUESTS.values()})
-    subprocess.run([compiler, "-fsyntax-only", "-w", str(source)], check=True, timeout=60)
+HEADER = Path("/usr/include/linux/iommufd.h")  # package linux-libc-dev, 6.2 or newer
+
+if HEADER.exists():  # the literals above hold everywhere; where the header is, it must agree
+
+    def test_the_header_of_this_machine_agrees(tmp_path: Path) -> None:
+        source = tmp_path / "iommufd.c"
+        source.write_text(_C % {name: getattr(uapi, name) for name in IOMMUFD_REQUESTS.values()})
+        command = ["cc", "-fsyntax-only", "-w", str(source)]
+        subprocess.run(command, check=True, timeout=60)
