@@ -2,6 +2,7 @@
 # make test   every tier of tests, with its time       (TIERS="unit drivers" for some)
 # make bench  ratios against peers, measured in the same run
 # make docs   the documentation as HTML
+# make screenshots  what commands show, as pictures
 # make check  format, lint, types, layers
 # Each one sets up what it needs.
 
@@ -10,7 +11,7 @@ DEVICE ?= sim:nvme?size=128M
 export PYTHON
 RUN = .venv/bin
 
-.PHONY: demo test check bench docs clean
+.PHONY: demo test check bench docs screenshots clean
 
 demo:
 	@.ci/setup test
@@ -32,6 +33,10 @@ docs:
 	@.ci/setup docs
 	@$(RUN)/sphinx-build -q -W --keep-going -b html docs docs/_build/html
 	@echo docs/_build/html/index.html
+
+screenshots:
+	@.ci/setup docs
+	@$(RUN)/python docs/screenshots.py
 
 clean:
 	rm -rf .venv build dist docs/_build *.egg-info

@@ -21,6 +21,7 @@ extensions = [
     "sphinx_click",
     "click_examples",
     "pymmio_docs",
+    "pymmio_screen",
 ]
 source_suffix = {".rst": "restructuredtext", ".md": "markdown"}
 exclude_patterns = ["_build", "examples"]

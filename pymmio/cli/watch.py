@@ -138,12 +138,16 @@ class _Table(_View):
                 _fields(one, change if is_fresh else None),
                 style=_MARK if is_fresh else "",
             )
-        seen = f"{self._readings} readings, {self._changes} changes in {now_s:.1f} s"
+        seen = f"{_count(self._readings, 'reading')}, {_count(self._changes, 'change')}"
         often = f"every {self._interval_s:g} s, Ctrl-C ends"
-        return Group(table, Text(f"{seen}; {often}", style="dim"))
+        return Group(table, Text(f"{seen} in {now_s:.1f} s; {often}", style="dim"))
 
 
 _MARK = "bold yellow"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number:,} {what}{'' if number == 1 else 's'}"
 
 
 def _fields(one: DumpedRegister, change: RegisterChange | None) -> Text:
