@@ -7,7 +7,7 @@ from typing import Protocol
 
 from pymmio.errors import BadArgument, ProtocolError
 from pymmio_drivers.nvme import command
-from pymmio_drivers.nvme.buffers import Scratch
+from pymmio_drivers.nvme.buffers import Scratch, look_at
 from pymmio_drivers.nvme.command import Cns, FeatureId, LogId
 from pymmio_drivers.nvme.queue import QueuePair
 from pymmio_drivers.nvme.request import Command, Request
@@ -115,11 +115,12 @@ class Admin:
             )
         with self._scratch.take(size) as buffer:
             if send:
-                with memoryview(buffer) as view:
+                with look_at(buffer) as view:
                     view[:] = send
             request = self._request(what, timeout_s, buffer)
             result = self._wait(request, entry, buffer.iova, size)
-            return AdminResult(result, b"" if send else bytes(buffer))
+            with look_at(buffer) as view:
+                return AdminResult(result, b"" if send else bytes(view))
 
     def start(self, entry: bytes, what: str, *, timeout_s: float) -> Request:
         """Send a ready entry without data and return its request."""

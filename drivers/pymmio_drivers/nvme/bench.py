@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pymmio.dma import DmaBuffer
 from pymmio.errors import BadArgument, DeviceBusy, PymmioError
+from pymmio_drivers.nvme.buffers import look_at
 from pymmio_drivers.nvme.engine import ffi, lib
 from pymmio_drivers.nvme.errors import CommandTimeout, LbaOutOfRange
 from pymmio_drivers.nvme.prp import build_prps, list_pages_needed
-from pymmio_drivers.nvme.request import Request
 from pymmio_drivers.nvme.status import describe
 
 if TYPE_CHECKING:
@@ -138,10 +138,11 @@ class _Run:
             prps = build_prps(memory.iova + at, block_size, page, lists)
             self._prps[2 * index], self._prps[2 * index + 1] = prps.prp1, prps.prp2
             if prps.entries:
-                with memoryview(memory) as view:
+                with look_at(memory) as view:
                     where = at + list_offset
                     view[where : where + len(prps.entries)] = prps.entries
-        self._request = Request(self._queue, "measure", timeout_s=math.inf, held=[memory])
+        self._request = controller.io_request("measure", (memory,))
+        self._request.timeout_s = math.inf  # the run sees to its own
 
     def go(self, seconds: float, progress: Callable[[float], None] | None) -> None:
         """Run to the end; on an exception nothing is in flight any more."""
@@ -189,6 +190,8 @@ class _Run:
             queue.broken = queue.broken or error
         if error is not None:
             self._controller.queue_failed(queue, error)
+        elif code == lib.NVME_RUN_AGAIN:
+            queue.check_device(time.monotonic())
         if self._request.done():
             self._request.result()
         return bool(code != lib.NVME_RUN_DONE)

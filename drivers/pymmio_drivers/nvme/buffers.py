@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pymmio.dma import DmaBuffer, DmaSpace
-from pymmio.errors import BufferBusy
-from pymmio_drivers.nvme.errors import BufferMisaligned, BufferSizeMismatch, NotDmaMemory
+from pymmio.errors import BufferBusy, Closed, PymmioError
+from pymmio_drivers.nvme.errors import (
+    BufferMisaligned,
+    BufferSizeMismatch,
+    NotDmaMemory,
+    NvmeError,
+)
 
-__all__ = ["Scratch", "check_buffer"]
+__all__ = ["Scratch", "check_buffer", "look_at"]
 
 
 def check_buffer(space: DmaSpace, what: str, buffer: object, size: int) -> DmaBuffer:
@@ -42,28 +47,53 @@ def check_buffer(space: DmaSpace, what: str, buffer: object, size: int) -> DmaBu
     return buffer
 
 
+def look_at(buffer: DmaBuffer) -> memoryview:
+    """Return a memoryview of ``buffer``; raises Closed where the device was closed meanwhile."""
+    try:
+        return memoryview(buffer)
+    except PymmioError:
+        raise
+    except ValueError as error:
+        raise Closed(f"{buffer!r} was closed with its device", hint="Open it again") from error
+
+
 class Scratch:
     """Memory for single commands, freed after each.
 
     A command that its caller gave up (Ctrl-C, a broken queue) may still use its memory: that
-    is kept and freed later, at the latest when the controller was halted.
+    is kept and freed later, at the latest when the controller was halted.  ``explained`` says
+    what to raise where the memory was closed under its user.
     """
 
-    def __init__(self, space: DmaSpace, align: int) -> None:
+    def __init__(
+        self, space: DmaSpace, align: int, explained: Callable[[Closed], PymmioError]
+    ) -> None:
         self._space = space
         self._align = align
+        self._explained = explained
         self._lock = threading.Lock()
         self._busy: list[DmaBuffer] = []
 
     @contextmanager
     def take(self, size: int) -> Iterator[DmaBuffer]:
         """Allocate ``size`` bytes for the body of a ``with`` statement."""
-        self._sweep()
-        buffer = self._space.alloc(size, align=self._align)
+        buffer = self.alloc(size)
         try:
             yield buffer
+        except Closed as error:
+            if isinstance(error, NvmeError):
+                raise
+            raise self._explained(error)  # noqa: B904 - it has its cause
         finally:
             self.give_back(buffer)
+
+    def alloc(self, size: int) -> DmaBuffer:
+        """Allocate ``size`` bytes, page-aligned, for whoever closes the buffer."""
+        self._sweep()
+        try:
+            return self._space.alloc(size, align=self._align)
+        except Closed as error:
+            raise self._explained(error)  # noqa: B904 - it has its cause
 
     def give_back(self, buffer: DmaBuffer) -> None:
         """Free a buffer, later if the device uses it."""

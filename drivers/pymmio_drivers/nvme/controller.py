@@ -11,7 +11,7 @@ from typing import Self
 from pymmio import forks
 from pymmio.device import Device, open_device
 from pymmio.dma import DmaBuffer
-from pymmio.errors import PymmioError, Unsupported
+from pymmio.errors import Closed, PymmioError, Unsupported
 from pymmio.handle import Access
 from pymmio.pci import PciMatch
 from pymmio.uri import DeviceUri
@@ -121,7 +121,7 @@ class Controller:
         self.registers = Registers(region)
         self.lifecycle = Lifecycle(self.registers, ready_timeout_s=self.settings.ready_timeout_s)
         self.lifecycle.disable()  # whoever had it before may have died with queues in use
-        stack.callback(device.disable_bus_master)
+        stack.callback(self._if_there, device.disable_bus_master)
         device.enable_bus_master()
         memory = stack.enter_context(ExitStack())  # freed after the controller was halted
         self._machine = machine = Machine(
@@ -144,13 +144,13 @@ class Controller:
             stack.callback(self._delete_queues)
         else:
             self.interrupts, found = chosen
-            stack.callback(found.disable)
+            stack.callback(self._if_there, found.disable)
             vectors = found.enable(min(len(found), self.settings.queues + 1))
             machine.vectors = len(vectors)
             machine.create_io_queues(self.admin, vector_of)
             stack.callback(self._delete_queues)
             reapers = Reapers(found, vectors, machine.queues, recovery, self.name)
-            stack.callback(reapers.stop)
+            stack.callback(self._if_there, reapers.stop)
         self.events = Events(self.admin, machine, on_event)
         recovery.on_ready = self.events.start
         forks.track(self)
@@ -206,7 +206,7 @@ class Controller:
 
         What is left open is freed when the device is closed.
         """
-        return self.device.dma.alloc(size, align=self.page_size)
+        return self._machine.scratch.alloc(size)
 
     @property
     def scratch(self) -> Scratch:
@@ -217,6 +217,10 @@ class Controller:
         """Make a request for the calling thread's I/O queue."""
         self._recovery.require_ready()
         return Request(self.thread_queue(), what, timeout_s=self.settings.timeout_s, held=held)
+
+    def explained(self, error: Closed) -> PymmioError:
+        """Return what to raise where memory is closed: why it is, if the device is lost."""
+        return self._recovery.explained(error)
 
     def send(self, request: Request, commands: list[Command]) -> None:
         """Send the commands of a request that :meth:`io_request` made."""
@@ -284,6 +288,7 @@ class Controller:
         if not self._is_orderly:
             return
         try:
+            self.device.check_present()
             self.lifecycle.status()
             for queue in self._machine.io_queues:
                 queue.accept(False)
@@ -299,6 +304,17 @@ class Controller:
         error = ControllerClosed(f"{self.name} was closed", hint="Open it again")
         if self._recovery.halt_and_fail(error) is Halt.UNSAFE:
             memory.pop_all()  # never freed here: the device is closed, which unmaps it
+
+    def _if_there(self, step: Callable[[], None]) -> None:
+        """Do a step of closing; a device that is gone, or was closed, needs none."""
+        try:
+            step()
+        except PymmioError:
+            try:
+                self.device.check_present()
+            except PymmioError:
+                return
+            raise
 
     def _after_fork(self) -> None:
         self._recovery.after_fork()

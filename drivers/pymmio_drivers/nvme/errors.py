@@ -7,7 +7,7 @@ Mistakes of the caller are found before anything is sent.
 
 from __future__ import annotations
 
-from pymmio.errors import Closed, DeviceTimeout, PymmioError
+from pymmio.errors import Closed, DeviceGone, DeviceTimeout, PymmioError
 
 __all__ = [
     "BufferMisaligned",
@@ -20,6 +20,7 @@ __all__ = [
     "ControllerClosed",
     "ControllerFailed",
     "ControllerFatal",
+    "ControllerGone",
     "GenericStatusError",
     "InvalidField",
     "InvalidNamespace",
@@ -52,8 +53,19 @@ class ControllerFailed(NvmeError):
     """
 
 
+class ControllerGone(ControllerFailed, DeviceGone):
+    """The device has left the machine, or does not answer any more.
+
+    ``__cause__`` is how that was seen.  Whether a command that was outstanding had an effect
+    is unknown.
+    """
+
+
 class ControllerClosed(NvmeError, Closed):
-    """The controller was closed; open it again."""
+    """The controller was closed, or its device; open it again.
+
+    ``__cause__`` says so where the device was closed first, or had left by then.
+    """
 
 
 class CommandTimeout(NvmeError, DeviceTimeout):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import enum
+import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
+from typing import Protocol
 
 from pymmio.device import Device
-from pymmio.errors import PymmioError, Unsupported
+from pymmio.errors import Closed, DeviceGone, PymmioError, Unsupported
 from pymmio.mmio import Region
 from pymmio_drivers.nvme import command
 from pymmio_drivers.nvme.admin import Admin
@@ -21,10 +23,11 @@ from pymmio_drivers.nvme.queue import QueueOwner, QueuePair
 from pymmio_drivers.nvme.registers import cq_doorbell_offset, sq_doorbell_offset
 from pymmio_drivers.nvme.structures import IdentifyController
 
-__all__ = ["Halt", "Machine", "Settings"]
+__all__ = ["Halt", "Machine", "Owner", "Settings"]
 
 ADMIN_DEPTH = 32  # AQA has 12 bits; MQES does not hold for admin queues
 ADMIN_TRANSFER = 1 << 16
+_GIVE_BACK_S = 1.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +51,14 @@ class Halt(enum.Enum):
     UNSAFE = "unsafe"  #: nothing worked; its memory must stay as it is
 
 
+class Owner(QueueOwner, Protocol):
+    """Whom a machine tells what it cannot mend itself."""
+
+    def explained(self, error: Closed) -> PymmioError:
+        """Return what to raise where memory is closed: why it is, if the device is lost."""
+        ...
+
+
 class Machine:
     """One controller behind ``device``; ``owner`` is told what queues cannot mend.
 
@@ -60,7 +71,7 @@ class Machine:
         device: Device,
         region: Region,
         lifecycle: Lifecycle,
-        owner: QueueOwner,
+        owner: Owner,
         settings: Settings,
         on_close: Callable[[Callable[[], None]], object],
     ) -> None:
@@ -74,7 +85,7 @@ class Machine:
         self._region = region
         self._owner = owner
         self._on_close = on_close
-        self.scratch = Scratch(device.dma, lifecycle.page_size)
+        self.scratch = Scratch(device.dma, lifecycle.page_size, owner.explained)
         on_close(self.scratch.close)
         self.admin_queue = self._make_queue(0, ADMIN_DEPTH, ADMIN_TRANSFER)
 
@@ -172,8 +183,17 @@ class Machine:
 
         First a controller reset; if it does not leave the ready state or does not answer, bus
         mastering is switched off and the device reset.  Returns also what failed on the way.
+        A device that has left, or was closed under the driver, is not touched.
         """
         problems: list[PymmioError] = []
+        try:
+            self.device.check_present()
+        except DeviceGone as error:
+            return Halt.ISOLATED, [error]
+        except Closed as error:
+            return self._given_back(), [error]
+        except PymmioError as error:
+            problems.append(error)
         try:
             self.lifecycle.disable()
         except PymmioError as error:
@@ -194,3 +214,15 @@ class Machine:
             problems.append(error)
             return Halt.ISOLATED, problems
         return Halt.STOPPED, problems
+
+    def _given_back(self) -> Halt:
+        """Wait until the device, which somebody closes, has been kept from memory.
+
+        Bus mastering is switched off before regions are closed (see Device).
+        """
+        end = time.monotonic() + _GIVE_BACK_S
+        while not self._region.closed:
+            if time.monotonic() >= end:
+                return Halt.UNSAFE
+            time.sleep(0.001)
+        return Halt.ISOLATED

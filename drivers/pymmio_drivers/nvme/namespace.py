@@ -6,13 +6,13 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from pymmio.dma import DmaBuffer
-from pymmio.errors import BadArgument, Unsupported
+from pymmio.errors import BadArgument, Closed, Unsupported
 from pymmio_drivers.nvme import command
 from pymmio_drivers.nvme.bench import Measurement, Mode, measure
 from pymmio_drivers.nvme.blocks import Blocks
-from pymmio_drivers.nvme.buffers import check_buffer
+from pymmio_drivers.nvme.buffers import check_buffer, look_at
 from pymmio_drivers.nvme.command import IoOpcode, Range
-from pymmio_drivers.nvme.errors import BufferReadOnly, InvalidNamespace
+from pymmio_drivers.nvme.errors import BufferReadOnly, InvalidNamespace, NvmeError
 from pymmio_drivers.nvme.request import Command, Request
 from pymmio_drivers.nvme.structures import IdentifyNamespace, NamespaceId
 
@@ -125,7 +125,7 @@ class Namespace(Blocks):
                         count = min(step, blocks - at)
                         size, start = count * self.block_size, at * self.block_size
                         self.read(bounce, lba=lba + at, blocks=count)
-                        with memoryview(bounce) as source:
+                        with look_at(bounce) as source:
                             view[start : start + size] = source[:size]
 
     def write_bytes(self, data: Buffer, *, lba: int, fua: bool = False) -> None:
@@ -138,7 +138,7 @@ class Namespace(Blocks):
                 for at in range(0, blocks, step):
                     count = min(step, blocks - at)
                     size, start = count * self.block_size, at * self.block_size
-                    with memoryview(bounce) as view:
+                    with look_at(bounce) as view:
                         view[:size] = source[start : start + size]
                     self.write(bounce, lba=lba + at, blocks=count, fua=fua)
 
@@ -190,7 +190,7 @@ class Namespace(Blocks):
         buffer = self.controller.alloc(len(data))
         request = self._request(f"deallocate of {self}", buffer)
         request.add_done_callback(lambda _: self.controller.scratch.give_back(buffer))
-        with memoryview(buffer) as view:
+        with look_at(buffer) as view:
             view[:] = data
         entry = command.deallocate(self.nsid, len(asked))
         return self._send(request, [Command(request, entry, buffer.iova, len(data))])
@@ -225,6 +225,16 @@ class Namespace(Blocks):
     # --- how ----------------------------------------------------------------------------
 
     def _transfer(
+        self, opcode: IoOpcode, verb: str, buffer: object, lba: int, blocks: int | None, flags: int
+    ) -> Request:
+        try:
+            return self._start(opcode, verb, buffer, lba, blocks, flags)
+        except NvmeError:
+            raise
+        except Closed as error:  # the buffer; perhaps with its device
+            raise self.controller.explained(error)  # noqa: B904 - it has its cause
+
+    def _start(
         self, opcode: IoOpcode, verb: str, buffer: object, lba: int, blocks: int | None, flags: int
     ) -> Request:
         what, space = f"{verb} of {self}", self.controller.device.dma

@@ -38,6 +38,10 @@ class QueueOwner(Protocol):
         """Make the queue usable again or fail its requests."""
         ...
 
+    def check_device(self) -> None:
+        """Fail the requests if the device is no longer there."""
+        ...
+
 
 class QueuePair:
     """A submission queue, its completion queue, and who waits for what.
@@ -73,6 +77,7 @@ class QueuePair:
         self.broken: PymmioError | None = None  #: why it takes nothing until it starts anew
         self._exclusive: Request | None = None
         self._accepting = False
+        self._check_at = 0.0
         self._state = "open"
 
     # --- sending --------------------------------------------------------------------
@@ -209,8 +214,17 @@ class QueuePair:
             self.reap()
         elif seen is None:
             time.sleep(0.001)  # whoever closes fails the request in a moment
-        elif time.monotonic() >= request.deadline:
-            self._owner.command_timed_out(self, request)
+        else:
+            now = time.monotonic()
+            self.check_device(now)
+            if now >= request.deadline:
+                self._owner.command_timed_out(self, request)
+
+    def check_device(self, now: float) -> None:
+        """Ask now and then whether the device is still there; for whoever waits."""
+        if now >= self._check_at:
+            self._check_at = now + _SLICE_S
+            self._owner.check_device()
 
     def expired(self, now: float) -> list[Request]:
         """Return the requests whose deadline is over."""

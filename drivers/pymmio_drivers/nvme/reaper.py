@@ -5,11 +5,11 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import Literal
 
 from pymmio.device import Device
-from pymmio.errors import Closed, DeviceTimeout, Unsupported
+from pymmio.errors import DeviceTimeout, Unsupported
 from pymmio.irq import Interrupt, VectorSet
 from pymmio_drivers.nvme.queue import QueuePair
 from pymmio_drivers.nvme.recovery import Recovery
@@ -67,24 +67,22 @@ class Reaper:
     def _run(self) -> None:
         try:
             while not self._is_stopped:
-                if not self._wait():
-                    return
+                self._wait()
                 for queue in self._queues:
                     queue.reap()
                 self._look_for_timeouts()
-        except Exception as error:  # nobody else would see it: all waiters must be told
+                self._recovery.check_device()
+        except Exception as error:
+            # Also Closed, of an interrupt that was switched off: at close nothing more is done;
+            # else the device was closed under the driver, and all waiters must be told.
             self._recovery.give_up(error)
 
-    def _wait(self) -> bool:
+    def _wait(self) -> None:
         now = time.monotonic()
         until = min(queue.next_deadline(now + _TICK_S) for queue in self._queues)
-        try:
+        # After a time-out completions may be there all the same: an interrupt can get lost.
+        with suppress(DeviceTimeout):
             self._interrupt.wait(timeout_s=max(0.001, until - now))
-        except DeviceTimeout:
-            pass  # completions may be there all the same: an interrupt can get lost
-        except Closed:
-            return False
-        return True
 
     def _look_for_timeouts(self) -> None:
         now = time.monotonic()

@@ -4,7 +4,8 @@ A command that is not completed in time is aborted; if that does not help within
 period the controller is reset, and so it is when it writes a wrong completion, reports a fatal
 error, or its doorbells fail.  Requests that were outstanding then fail, and only after the
 controller can no longer write is their memory given back.  A controller that does not come back
-is failed for good: every call raises ControllerFailed, ``close`` works.
+is failed for good: every call raises ControllerFailed, ``close`` works.  So is one whose device
+has left (ControllerGone) or was closed under the driver (ControllerClosed).
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from pymmio.errors import ForkedObject, PymmioError
+from pymmio.errors import Closed, DeviceGone, ForkedObject, PymmioError
 from pymmio_drivers.nvme import command
 from pymmio_drivers.nvme.errors import (
     CommandAborted,
     CommandTimeout,
     ControllerClosed,
     ControllerFailed,
+    ControllerGone,
 )
 from pymmio_drivers.nvme.machine import Halt
 from pymmio_drivers.nvme.request import Command, Request
@@ -94,21 +96,40 @@ class Recovery:
                 pass
         error = self._refusal(self.state)
         if error is not None:
-            raise error from self.cause
+            raise error
 
     def _refusal(self, state: State) -> PymmioError | None:
-        if state is State.READY:
+        error: PymmioError
+        if state in (State.READY, State.RECOVERING):
             return None
         if state is State.FORKED:
             return ForkedObject(
                 f"{self.name} belongs to the parent process", hint="Open the device after fork"
             )
-        if state is State.FAILED:
-            return ControllerFailed(
+        if state is not State.FAILED:
+            error = ControllerClosed(f"{self.name} is closed", hint="Open the controller again")
+        elif isinstance(self.cause, DeviceGone):
+            error = ControllerGone(
+                f"{self.name} is lost: {self.cause.message}",
+                hint="Close it; open it again when it is back",
+            )
+        elif isinstance(self.cause, Closed):
+            error = ControllerClosed(
+                f"{self.name}: the device was closed, the controller was not",
+                hint="Close the controller; open both again",
+            )
+        else:
+            error = ControllerFailed(
                 f"{self.name} has failed: {self.cause}",
                 hint="Close it and open it again, or reset the device",
             )
-        return ControllerClosed(f"{self.name} is closed", hint="Open the controller again")
+        error.__cause__ = self.cause
+        return error
+
+    def explained(self, error: Closed) -> PymmioError:
+        """Return what to raise where memory is closed: why it is, if the device is lost."""
+        self.check_device()
+        return self._refusal(self.state) or error
 
     @property
     def _is_insider(self) -> bool:
@@ -164,6 +185,17 @@ class Recovery:
             if self.state is State.READY and queue.broken is not None:
                 self._reset(error)
 
+    def check_device(self) -> None:
+        """Fail everything if the device has left the machine, or was closed under the driver."""
+        if self.state is not State.READY and not self._is_insider:
+            return  # whoever resets or closes it sees to that
+        try:
+            self.machine.device.check_present()
+        except PymmioError as error:
+            if self._is_insider:
+                raise
+            self.give_up(error)
+
     # --- reset ------------------------------------------------------------------------
 
     def reset(self) -> None:
@@ -175,7 +207,7 @@ class Recovery:
             self.require_ready()
 
     def give_up(self, error: BaseException) -> None:
-        """Halt the controller and fail everything: a thread of the driver has died."""
+        """Halt the controller and fail everything: a thread of the driver, or the device, died."""
         with self._settling(), self._as_insider():
             if self.state in (State.READY, State.RECOVERING):
                 self._fail(error)
@@ -186,7 +218,7 @@ class Recovery:
             self.resets += 1
             for queue in self.machine.queues:
                 queue.accept(False)  # nothing that waits for room is sent any more
-            halt = self._halt(cause)
+            halt, cause = self._halt(cause)
             if halt is not Halt.STOPPED:
                 self._failed(cause)
                 return
@@ -204,28 +236,45 @@ class Recovery:
         self.on_ready()
 
     def _fail(self, error: BaseException) -> None:
-        self._halt(error)
-        self._failed(error)
+        _, cause = self._halt(error)
+        self._failed(cause)
 
     def _failed(self, cause: BaseException) -> None:
         self.cause = cause
         self.state = State.FAILED
 
-    def _halt(self, cause: BaseException) -> Halt:
-        """Stop the controller, then fail what was outstanding, with ``cause`` as the cause."""
+    def _halt(self, cause: BaseException) -> tuple[Halt, BaseException]:
+        """Stop the controller, then fail what was outstanding, with ``cause`` as the cause.
+
+        If the device turns out to be lost, that is the cause.  Returns it.
+        """
         halt, problems = self.machine.halt()
         for problem in problems:
+            if halt is not Halt.STOPPED and isinstance(problem, (DeviceGone, Closed)):
+                cause = problem
+                break
             cause.add_note(f"while the controller was halted: {problem}")
         for queue in self.machine.queues:
-            error = CommandAborted(
-                f"{self.name}: the command was outstanding when the controller was reset"
-                f" ({type(cause).__name__})",
-                hint="Whether it had an effect is unknown; send it again",
-            )
+            error = self._end_of_commands(cause)
             error.__cause__ = cause
             is_safe = halt is not Halt.UNSAFE
             self._ended.extend((one, is_safe) for one in queue.fail_all(error, is_safe))
-        return halt
+        return halt, cause
+
+    def _end_of_commands(self, cause: BaseException) -> PymmioError:
+        when, unknown = f"{self.name}: the command was outstanding when", "Whether it had an effect"
+        if isinstance(cause, DeviceGone):
+            return ControllerGone(f"{when} the device left", hint=f"{unknown} is unknown")
+        if isinstance(cause, Closed) and not isinstance(cause, ControllerClosed):
+            return ControllerClosed(
+                f"{when} the device was closed",
+                hint="Close the controller before its device: release_on_request(timeout_s,"
+                " controller.close)",
+            )
+        return CommandAborted(
+            f"{when} the controller was reset ({type(cause).__name__})",
+            hint=f"{unknown} is unknown; send it again",
+        )
 
     @contextmanager
     def _settling(self) -> Iterator[None]:
@@ -271,6 +320,10 @@ class Recovery:
         with self._lock:
             if self.state in (State.CLOSING, State.CLOSED, State.FORKED):
                 return None
+            try:
+                self.machine.device.check_present()
+            except (DeviceGone, Closed) as error:
+                self.cause = error  # what calls raise from now on says so
             before, self.state = self.state, State.CLOSING
             self._insider = threading.get_ident()
             return before
@@ -291,8 +344,10 @@ class Recovery:
 
     def halt_and_fail(self, cause: BaseException) -> Halt:
         """Stop the controller for good, at close or when opening fails."""
-        halt = self._halt(cause)
+        halt, found = self._halt(cause)
         self._end_requests()
+        if found is not cause:
+            self.cause = found
         return halt
 
     def after_fork(self) -> None:

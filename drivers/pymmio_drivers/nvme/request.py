@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+from pymmio.errors import Closed, DeviceGone
 from pymmio_drivers.nvme.errors import CommandTimeout, StatusError
 from pymmio_drivers.nvme.status import is_success, status_error
 
@@ -103,7 +104,8 @@ class Request(Future[Completion]):
     def part_failed(self, error: BaseException | None) -> bool:
         """Note that one command never completes; return whether it was the last."""
         self._left -= 1
-        if self.timed_out is not None and error is not None:
+        is_lost = isinstance(error, (DeviceGone, Closed))  # then nothing else matters
+        if self.timed_out is not None and error is not None and not is_lost:
             self.timed_out.__cause__ = error
             error = self.timed_out
         self._error = self._error or error
