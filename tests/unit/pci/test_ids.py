@@ -92,7 +92,11 @@ def test_load_reads_gzip(tmp_path):
     assert PciNames.load([packed]).vendor(0x8086) == "Intel Corporation"
 
 
-@pytest.mark.parametrize("damage", [b"", b"no gzip", gzip.compress(b"x" * 1000)[:-20]])
+@pytest.mark.parametrize(
+    "damage",
+    [b"", b"no gzip", gzip.compress(b"x" * 1000)[:-20]],
+    ids=["empty", "no gzip", "cut off"],
+)
 def test_a_damaged_file_is_passed_over(tmp_path, damage):
     packed, plain = tmp_path / "pci.ids.gz", tmp_path / "pci.ids"
     packed.write_bytes(damage)
