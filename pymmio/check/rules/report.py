@@ -116,7 +116,7 @@ def _lines(report: Report, most: int, with_matrices: bool) -> Iterator[str]:
             yield "    " + " ".join(c.ljust(s) for c, s in zip(row, sizes)).rstrip()
     for case in broken[:most]:
         yield f"  {case}"
-    if len(broken) > most:
+    if most and len(broken) > most:
         yield f"  and {len(broken) - most} more; --json and --html have all of them"
 
 

@@ -77,7 +77,7 @@ class Expectation:
 def _stream(word: str, width: int) -> Stream:
     stream, at = [], 0
     digits = word.removesuffix("r")
-    if digits[1:2] == "*":
+    if digits[1:2] == "*" and digits[2:].isdecimal():
         digits = digits[0] * int(digits[2:])
     if not digits.isdecimal():
         raise DeclarationError(f"{word!r} is no list of widths such as 421 or 1*8")
