@@ -93,7 +93,6 @@ def _nobody_reads() -> ExitCode:
         "poke": "pymmio.cli.peek:poke",
         "nvme": "pymmio.cli.nvme:nvme",
         "check": "pymmio.cli.check:check",
-        "check": "pymmio.cli.check:check",
         "bind": "pymmio.cli.bind:bind",
         "unbind": "pymmio.cli.bind:unbind",
         "restore": "pymmio.cli.bind:restore",

@@ -13,11 +13,13 @@ __all__ = ["check"]
     cls=LazyGroup,
     lazy={
         "accessors": "pymmio.cli.check.accessors:accessors",
+        "rules": "pymmio.cli.check.rules:rules",
     },
     short_help="Prove what accesses really are made.",
     epilog="""\b
 Examples:
   pymmio check accessors --subject pymmio      is one read of pymmio one access here?
+  pymmio check rules sim:access-recorder --rule strict-pci
 """,
 )
 def check() -> None:

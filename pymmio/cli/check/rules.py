@@ -31,8 +31,8 @@ Rules:
 \b
 Examples:
   pymmio check rules sim:access-recorder --rule strict-pci
-  pymmio check rules sim:access-recorder --rule vfio-pci --subject bytes
-  pymmio check rules sim:access-recorder --html rules.html
+  pymmio check rules sim:access-recorder --rule vfio-pci --rule nvme --html rules.html
+  pymmio check rules vfio:0000:01:00.0 --json      a recorder that QEMU serves to this guest
 """,
 )
 @click.option(
