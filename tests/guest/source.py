@@ -71,7 +71,7 @@ def find_source(work: Path) -> Source:
     refusals = []
     for suite, package in CANDIDATES:
         name = suite or "the system's sources"
-        for options in _option_sets(work, suite):
+        for options in option_sets(work, suite):
             try:
                 if suite:
                     _output("apt-get", *options, "update", "--error-on=any")
@@ -100,8 +100,13 @@ def download(source: Source, folder: Path) -> Path:
     return tarballs[0]
 
 
-def _option_sets(work: Path, suite: str | None) -> Iterator[list[str]]:
-    """Yield apt's options for ``suite``, once for each mirror; none for the system's sources."""
+def option_sets(
+    work: Path, suite: str | None, architecture: str | None = None
+) -> Iterator[list[str]]:
+    """Yield apt's options for ``suite``, once for each mirror; none for the system's sources.
+
+    ``architecture`` (Debian's name) is another than this machine's; nothing counts as installed.
+    """
     if suite is None:
         yield []
         return
@@ -115,7 +120,7 @@ def _option_sets(work: Path, suite: str | None) -> Iterator[list[str]]:
             (state / folder).mkdir(parents=True, exist_ok=True)
         (state / "status").touch()
         (state / "sources.list").write_text(f"deb {signed_by}{uri} {suite} main\n")
-        settings = {
+        settings: dict[str, object] = {
             "Dir::State": state / "state",
             "Dir::State::status": state / "status",
             "Dir::Cache": state / "cache",
@@ -125,6 +130,8 @@ def _option_sets(work: Path, suite: str | None) -> Iterator[list[str]]:
             # The private folders belong to the caller, not to apt's own download user.
             "APT::Sandbox::User": "",
         }
+        if architecture is not None:
+            settings |= {"APT::Architecture": architecture, "APT::Architectures::": architecture}
         yield [part for key, value in settings.items() for part in ("-o", f"{key}={value}")]
 
 

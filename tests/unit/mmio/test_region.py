@@ -170,6 +170,25 @@ def test_blocks_keep_the_bytes(make: Make, width: int) -> None:
         assert region.read_block(0x1000, 64, width=width) == data
 
 
+def test_a_combined_write_brings_the_bytes(make: Make) -> None:
+    region = make()
+    data = bytes(range(1, 201))
+    region.write_combined(0x1000 - 64, data)  # over the edge of a page
+    assert region.read_block(0x1000 - 72, 216, width=8) == bytes(8) + data + bytes(8)
+    region.write_combined(0, b"")
+
+
+def test_a_combined_write_wants_multiples_of_8_and_a_device_that_takes_8(make: Make) -> None:
+    with pytest.raises(Misaligned):
+        make().write_combined(4, bytes(8))
+    with pytest.raises(Misaligned):
+        make().write_combined(0, bytes(12))
+    with pytest.raises(OutOfBounds):
+        make().write_combined(SIZE - 8, bytes(16))
+    with pytest.raises(WidthRefused):
+        make(AccessRule(widths=frozenset({4}))).write_combined(0, bytes(8))
+
+
 def test_a_window_is_the_same_memory_with_its_own_bounds(make: Make) -> None:
     region = make()
     window = region.window(0x1000, 0x100)
