@@ -7,7 +7,7 @@ Mistakes of the caller are found before anything is sent.
 
 from __future__ import annotations
 
-from pymmio.errors import Closed, DeviceGone, DeviceTimeout, PymmioError
+from pymmio.errors import Closed, DeviceGone, DeviceNotFound, DeviceTimeout, PymmioError
 
 __all__ = [
     "BufferMisaligned",
@@ -27,6 +27,7 @@ __all__ = [
     "InvalidOpcode",
     "LbaOutOfRange",
     "MediaError",
+    "NamespaceNotFound",
     "NotDmaMemory",
     "NvmeError",
     "PathError",
@@ -166,6 +167,10 @@ class CompareFailure(MediaError):
 
 
 # --- mistakes of the caller, found before anything is sent ------------------------------
+
+
+class NamespaceNotFound(NvmeError, DeviceNotFound, KeyError):
+    """The controller has no active namespace with this id."""
 
 
 class NotDmaMemory(NvmeError, TypeError):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING
 
+from pymmio_drivers.nvme.errors import NamespaceNotFound
 from pymmio_drivers.nvme.namespace import Namespace
 
 if TYPE_CHECKING:
@@ -24,7 +25,11 @@ class Namespaces(Mapping[int, Namespace]):
     def __getitem__(self, nsid: int) -> Namespace:
         if nsid not in self._known:
             if nsid not in self._nsids:
-                raise KeyError(nsid)
+                active = ", ".join(map(str, self._nsids)) or "none"
+                raise NamespaceNotFound(
+                    f"{self._controller.name} has no active namespace {nsid}",
+                    hint=f"Active: {active}. Controller.refresh() reads the list again",
+                )
             identity = self._controller.admin.identify_namespace(nsid)
             self._known[nsid] = Namespace(self._controller, nsid, identity)
         return self._known[nsid]

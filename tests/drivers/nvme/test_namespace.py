@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pymmio.errors import BadArgument, BufferBusy, Closed, Unsupported
+from pymmio.errors import BadArgument, BufferBusy, Closed, DeviceNotFound, Unsupported
 from pymmio_drivers.nvme import (
     BufferMisaligned,
     BufferReadOnly,
@@ -22,6 +22,7 @@ from pymmio_drivers.nvme import (
     InvalidNamespace,
     LbaOutOfRange,
     MediaError,
+    NamespaceNotFound,
     NotDmaMemory,
     Range,
 )
@@ -245,8 +246,12 @@ class TestRefused:
 
 
 def test_namespace_that_is_not_active(ctrl):
-    with pytest.raises(KeyError):
+    with pytest.raises(NamespaceNotFound, match=r"no active namespace 77. Active: 1") as caught:
         ctrl.namespaces[77]
+    assert isinstance(caught.value, DeviceNotFound)
+    assert isinstance(caught.value, KeyError)
+    assert ctrl.namespaces.get(77) is None
+    assert 77 not in ctrl.namespaces
     with pytest.raises(InvalidNamespace):
         Namespace(ctrl, 200, ctrl.admin.identify_namespace(200))
 
