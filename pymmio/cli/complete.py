@@ -6,7 +6,6 @@ Nothing is opened or bound; only what the kernel shows and what is installed is 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from importlib.metadata import entry_points
 from typing import TYPE_CHECKING
 
 import click
@@ -73,6 +72,8 @@ def complete_from(names: Iterable[str], incomplete: str) -> list[CompletionItem]
 
 
 def _names(group: str) -> Iterator[str]:
+    from importlib.metadata import entry_points
+
     return iter(sorted({entry.name for entry in entry_points(group=group)}))
 
 
