@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+import platform
 import subprocess
 import sys
 import tempfile
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from signal import Signals
 from typing import IO, Any
 
+from pymmio.check.accessors import emulator
 from pymmio.check.accessors.disassembly import MACHINES
 from pymmio.check.accessors.operands import operands_of
+from pymmio.check.accessors.tools import ToolMissing
 from pymmio.check.accessors.verdict import Direction, Judgement, Touch, Verdict, judge, worst
 
 __all__ = ["Case", "Observed", "Tearing", "judge_recorded", "observe"]
@@ -68,6 +72,54 @@ def observe(
     A case that kills its process or does not end in ``deadline_s`` is an error of that case; the
     next ones go on in a new process.
     """
+    if recorder == "emulator":
+        return _observe_emulated(cases, tearing_s, deadline_s, progress)
+    return _observe(cases, recorder, tearing_s, deadline_s, progress)
+
+
+def _observe_emulated(
+    cases: Sequence[Case],
+    tearing_s: float,
+    deadline_s: float,
+    progress: Callable[[float], None] | None,
+) -> list[Observed]:
+    """Record in the emulator; look for torn values on the real processor."""
+    torn = _observe(cases, "none", tearing_s, deadline_s, progress)
+    with tempfile.TemporaryDirectory(prefix="pymmio-check-") as name:
+        folder = Path(name)
+        try:
+            command = emulator.emulator_for(platform.machine())
+            plugin = emulator.build_plugin(command, [sys.executable, "-I", "-c", ""], folder)
+        except ToolMissing as error:
+            return [replace(one, error=str(error)) for one in torn]
+        out = folder / "accesses.txt"
+        prefix = [command, "-plugin", emulator.plugin_argument(plugin, out)]
+        job = {
+            "recorder": "marks",
+            "marks": emulator.MARKS,
+            "tearing_s": 0,
+            "cases": [case.as_job() for case in cases],
+        }
+        lines, end = _run_worker(job, deadline_s, lambda count: None, prefix)
+        recordings = emulator.read_recordings(out)
+        for line in lines:
+            for recording in line.get("recorded", ()):
+                recording["touches"] = next(recordings, [])
+    seen = [_observed(line) for line in lines]
+    seen += [Observed(error=end)] * (len(cases) - len(seen))
+    return [
+        replace(one, recorded=recorded.recorded, error=recorded.error)
+        for one, recorded in zip(torn, seen, strict=True)
+    ]
+
+
+def _observe(
+    cases: Sequence[Case],
+    recorder: str,
+    tearing_s: float,
+    deadline_s: float,
+    progress: Callable[[float], None] | None,
+) -> list[Observed]:
     done: list[Observed] = []
     while len(done) < len(cases):
         job = {
@@ -89,10 +141,13 @@ def observe(
 
 
 def _run_worker(
-    job: dict[str, Any], deadline_s: float, progress: Callable[[int], None]
+    job: dict[str, Any],
+    deadline_s: float,
+    progress: Callable[[int], None],
+    prefix: Sequence[str] = (),
 ) -> tuple[list[dict[str, Any]], str]:
     """Return the lines of the cases that ended, and how the process ended."""
-    command = [sys.executable, "-m", "pymmio.check.accessors.worker"]
+    command = [*prefix, sys.executable, "-m", "pymmio.check.accessors.worker"]
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True

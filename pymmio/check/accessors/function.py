@@ -47,7 +47,7 @@ _CONVENTIONS = {
         re.compile(rf"(?:add (r\w+), ()|lea (r\w+), \[(r\w+) \+ ){_NUMBER}\]?"),
         re.compile(
             r"(?:push|pop|mov(?:zx|sxd?|abs|d|q)?|add|sub|x?or|and|shl|shr|sar|rol|ror|bswap|lea|not|neg|"
-            r"c[bwd][wdq]e?|v?movd|v?movq|v?pxor|movbe)\b.*"
+            r"c[bwd][wdq]e?|v?mov(?:d|q|[au]p[sd]|dq[au]\d*)|v?pxor|movbe)\b.*"
         ),
         re.compile(r"endbr64|nop.*|[lsm]fence|(?:cmp|test) .*|pause"),
     ),
@@ -130,7 +130,10 @@ def judge_function(machine: str, function: Function, width: int, direction: Dire
         touches = touches_of(machine, function)
     except NotProvable as reason:
         return Judgement(Verdict.UNPROVEN, str(reason))
-    return judge(touches, 0, width, direction)
+    judgement = judge(touches, 0, width, direction)
+    if judgement.verdict is Verdict.EXACT:
+        return Judgement(Verdict.EXACT, "one access in a straight line")
+    return judgement
 
 
 def _touch(

@@ -30,7 +30,11 @@ _NO_PROMISE = Judgement(Verdict.UNPROVEN, "nothing in its code promises what was
 
 @dataclass(frozen=True, slots=True)
 class Options:
-    """How to observe: the recorder, the least time of each tearing run, where to tell progress."""
+    """How to observe.
+
+    ``recorder`` is "fault" or "emulator"; ``tearing_s`` the least time of each tearing run, 0 for
+    none; ``progress`` is told the share of the subjects that ran.
+    """
 
     recorder: str = "fault"
     tearing_s: float = 0.05

@@ -68,6 +68,9 @@ def combine(
     for name, part in parts.items():
         if part.verdict is verdict and verdict is not Verdict.EXACT and part.detail:
             names_of.setdefault(part.detail, []).append(name)
+    said = "; ".join(f"{', '.join(names)}: {said}" for said, names in names_of.items())
+    if verdict is Verdict.EXACT and static.detail:
+        said = f"static: {static.detail}"
     tearing = observed.tearing if observed else None
     return Row(
         subject=case.subject,
@@ -78,7 +81,7 @@ def combine(
         dynamic=dynamic.verdict,
         atomic=atomic.verdict,
         verdict=verdict,
-        detail="; ".join(f"{', '.join(names)}: {said}" for said, names in names_of.items()),
+        detail=said,
         is_control=is_control,
         tearing={
             "rounds": tearing.rounds,

@@ -26,7 +26,7 @@ from pymmio.check.accessors.subjects import (
 OFFSETS = (0x10, 0x48, 0x200)
 """Where accesses are recorded; aligned for every width."""
 ENOUGH_CHANGES = 1000
-PATIENCE_S = 4.0
+PATIENCE_S = 10.0
 _REPORT = sys.stdout
 
 
