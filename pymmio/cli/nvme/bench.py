@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from pymmio.cli.nvme.common import NamespaceCommand, namespace_of, open_controller
+from pymmio.cli.nvme.common import NamespaceCommand, open_controller
 from pymmio.cli.options import Target, require_write
 from pymmio.cli.sizes import block_range, size
 
@@ -119,7 +119,7 @@ def bench(
         require_write(allowed or target.is_simulated, "this overwrites blocks of the device")
     first_lba, blocks = place or (0, None)
     with open_controller(target, queue_depth=qd) as controller:
-        namespace = namespace_of(controller, nsid)
+        namespace = controller.namespaces[nsid]
         with progress_share(_MODES[rw]) as share:
             figures = namespace.measure(
                 rw=rw,

@@ -18,7 +18,6 @@ __all__ = [
     "NamespaceCommand",
     "chunk_buffer",
     "chunks",
-    "namespace_of",
     "open_controller",
     "require_range",
 ]
@@ -60,18 +59,6 @@ def open_controller(target: Target, *, queue_depth: int = 1) -> Iterator[Control
             device = stack.enter_context(target.open())
             controller = stack.enter_context(Controller.open(device, depth=depth))
         yield controller
-
-
-def namespace_of(controller: Controller, nsid: int) -> Namespace:
-    """Return an active namespace.  Raises DeviceNotFound with those that there are."""
-    from pymmio.errors import DeviceNotFound
-
-    if nsid not in controller.namespaces:
-        active = ", ".join(map(str, controller.namespaces)) or "none"
-        raise DeviceNotFound(
-            f"{controller.name} has no active namespace {nsid}", hint=f"Active: {active}"
-        )
-    return controller.namespaces[nsid]
 
 
 def require_range(namespace: Namespace, lba: int, blocks: int) -> None:

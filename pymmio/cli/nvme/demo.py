@@ -14,7 +14,6 @@ from pymmio.cli.nvme.common import (
     NamespaceCommand,
     chunk_buffer,
     chunks,
-    namespace_of,
     open_controller,
     require_range,
 )
@@ -103,7 +102,7 @@ def demo(
     start = time.perf_counter()
     with open_controller(target) as controller:
         ready_ms = 1000 * (time.perf_counter() - start)
-        namespace = namespace_of(controller, nsid)
+        namespace = controller.namespaces[nsid]
         lba, blocks = place or (0, min(namespace.block_count, _SIZE // namespace.block_size))
         require_range(namespace, lba, blocks)
         say(f"{target.uri}: controller ready after {ready_ms:.0f} ms")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pymmio.cli.nvme.common import NamespaceCommand, namespace_of, open_controller
+from pymmio.cli.nvme.common import NamespaceCommand, open_controller
 from pymmio.cli.options import Target
 
 __all__ = ["flush"]
@@ -24,7 +24,7 @@ def flush(target: Target, nsid: int, as_json: bool) -> None:
     from pymmio.cli.sizes import duration_text
 
     with open_controller(target) as controller:
-        namespace = namespace_of(controller, nsid)
+        namespace = controller.namespaces[nsid]
         took_us = namespace.flush_async().result().latency_ns / 1000
     if as_json:
         print_json({"uri": target.uri, "nsid": nsid, "lat_us": took_us})

@@ -107,17 +107,12 @@ def format_command(
 
 
 def _check_active(controller: Controller, nsid: int) -> None:
-    """Raise DeviceNotFound unless there is such a namespace.
+    """Raise NamespaceNotFound unless there is such a namespace.
 
-    It is not identified as a namespace: its present format may be of no use for data.
+    One that is there is not opened: its present format may be of no use for data.
     """
-    from pymmio.errors import DeviceNotFound
-
-    if nsid not in controller.namespaces:
-        active = ", ".join(map(str, controller.namespaces)) or "none"
-        raise DeviceNotFound(
-            f"{controller.name} has no active namespace {nsid}", hint=f"Active: {active}"
-        )
+    if nsid not in tuple(controller.namespaces):
+        _ = controller.namespaces[nsid]  # raises, with those that there are
 
 
 def _index(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from pymmio.cli.nvme.common import namespace_of, open_controller
+from pymmio.cli.nvme.common import open_controller
 from pymmio.cli.options import DeviceCommand, Target
 
 __all__ = ["identify"]
@@ -38,7 +38,7 @@ def identify(target: Target, nsid: int | None, full: bool, as_json: bool) -> Non
     from pymmio.cli.output import print_json, show_dump
 
     with open_controller(target) as controller:
-        namespace = None if nsid is None else namespace_of(controller, nsid)
+        namespace = None if nsid is None else controller.namespaces[nsid]
         dump = (controller if namespace is None else namespace).identity.dump()
         if as_json:
             print_json({"uri": target.uri, **dump.as_dict()})

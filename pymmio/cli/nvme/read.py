@@ -13,7 +13,6 @@ from pymmio.cli.nvme.common import (
     NamespaceCommand,
     chunk_buffer,
     chunks,
-    namespace_of,
     open_controller,
     require_range,
 )
@@ -61,7 +60,7 @@ def read(
     if as_json and output == Path("-"):
         raise click.UsageError("--json and --output - both want standard output")
     with open_controller(target) as controller:
-        namespace = namespace_of(controller, nsid)
+        namespace = controller.namespaces[nsid]
         require_range(namespace, lba, blocks)
         total = blocks * namespace.block_size
         pieces = _read(namespace, lba, blocks)

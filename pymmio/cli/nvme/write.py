@@ -13,7 +13,6 @@ from pymmio.cli.nvme.common import (
     NamespaceCommand,
     chunk_buffer,
     chunks,
-    namespace_of,
     open_controller,
     require_range,
 )
@@ -64,7 +63,7 @@ def write(
     require_write(allowed or target.is_simulated, "this overwrites blocks of the device")
     source, total = _sized(source)
     with open_controller(target) as controller, ExitStack() as stack:
-        namespace = namespace_of(controller, nsid)
+        namespace = controller.namespaces[nsid]
         blocks = _blocks(namespace, total)
         require_range(namespace, lba, blocks)
         advance = stack.enter_context(progress("writing", total))

@@ -10,7 +10,6 @@ from pymmio.cli.nvme.common import (
     CHUNK_SIZE,
     chunk_buffer,
     chunks,
-    namespace_of,
     open_controller,
     require_range,
 )
@@ -57,9 +56,9 @@ def test_they_are_closed_after_an_error_too() -> None:
 
 def test_a_namespace_is_found_or_told() -> None:
     with open_controller(Target("sim:nvme?ns=2")) as controller:
-        assert namespace_of(controller, 2).nsid == 2
+        assert controller.namespaces[2].nsid == 2
         with pytest.raises(DeviceNotFound, match="Active: 1, 2"):
-            namespace_of(controller, 3)
+            _ = controller.namespaces[3]
 
 
 def test_a_range_is_checked_to_the_last_block() -> None:
