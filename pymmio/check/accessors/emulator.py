@@ -52,7 +52,7 @@ def build_plugin(emulator: str, probe: Sequence[str], folder: Path) -> Path:
         tried = _run([emulator, "-plugin", plugin_argument(plugin, folder / "probe.txt"), *probe])
         if not tried.returncode:
             return plugin
-        said = _last(tried.stderr)
+        said = said or _last(tried.stderr)
     raise ToolMissing(f"{os.path.basename(emulator)} takes no plugin: {said}")
 
 

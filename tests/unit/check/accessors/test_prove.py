@@ -95,7 +95,7 @@ def test_without_capstone_everything_is_unproven(monkeypatch: pytest.MonkeyPatch
 
 def test_without_pyelftools_the_static_part_is_unproven(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "elftools.elf.elffile", None)
-    row = by_key(prove_subjects(["pymmio"], widths=[4]))["pymmio", "read", 4]
+    row = by_key(prove_subjects(["pymmio"], widths=[4], options=NO_TEARING))["pymmio", "read", 4]
     assert row.static is row.verdict is Verdict.UNPROVEN
     assert row.dynamic is Verdict.EXACT
     assert "elftools is not installed" in row.detail
@@ -108,7 +108,7 @@ def test_without_a_tearing_run_nothing_is_exact_but_bytes() -> None:
 
 
 def test_a_recorder_that_does_not_work_proves_nothing() -> None:
-    rows = by_key(prove_subjects(["pymmio"], widths=[4], options=Options(recorder="none")))
+    rows = by_key(prove_subjects(["pymmio"], widths=[4], options=Options(recorder="none", tearing_s=0)))
     assert rows["pymmio", "read", 4].dynamic is Verdict.UNPROVEN
     assert rows["pymmio", "read", 4].verdict is Verdict.UNPROVEN
 
@@ -131,7 +131,8 @@ def test_a_library_that_is_missing_is_unproven(
     shadowed: Path, subject: str, module: str, words: str
 ) -> None:
     (shadowed / f"{module}.py").write_text("raise ImportError\n")
-    rows = [row for row in prove_subjects([subject], widths=[4]) if row.subject == subject]
+    proven = prove_subjects([subject], widths=[4], options=NO_TEARING)
+    rows = [row for row in proven if row.subject == subject]
     assert rows
     for row in rows:
         assert row.verdict is Verdict.UNPROVEN
@@ -142,7 +143,7 @@ def test_an_access_outside_the_table_is_not_exact(monkeypatch: pytest.MonkeyPatc
     table = core_table.CoreTable.of_loaded_core()
     less = core_table.CoreTable(table.path, table.judgements, frozenset(), table.shared)
     monkeypatch.setattr(core_table.CoreTable, "of_loaded_core", lambda: less)
-    row = by_key(prove_subjects(["pymmio"], widths=[4]))["pymmio", "read", 4]
+    row = by_key(prove_subjects(["pymmio"], widths=[4], options=NO_TEARING))["pymmio", "read", 4]
     assert row.static is row.verdict is Verdict.UNPROVEN
     assert "is not in the exception table" in row.detail
 
@@ -157,7 +158,7 @@ def test_an_access_outside_the_table_is_not_exact(monkeypatch: pytest.MonkeyPatc
 )
 def test_a_function_of_python_is_judged(name: str, verdict: Verdict) -> None:
     target = f"tests.unit.check.accessors.callables:{name}"
-    (row, *_) = prove_callable(target, widths=[4], direction="read")
+    (row, *_) = prove_callable(target, widths=[4], direction="read", options=NO_TEARING)
     assert (row.subject, row.width, row.verdict) == (target, 4, verdict)
 
 
