@@ -25,6 +25,7 @@ def caller(controller: Controller) -> None:
         says(lambda: namespace.read(buffer[2:514], lba=0))
     says(lambda: namespace.read_into(bytes(512), lba=0))
     says(lambda: namespace.read_bytes(lba=namespace.block_count, blocks=1))
+    says(lambda: controller.namespaces[7])
 
 
 def command(controller: Controller) -> None:
