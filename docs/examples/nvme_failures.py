@@ -19,7 +19,7 @@ def says(action: Callable[[], object]) -> None:
 
 def caller(controller: Controller) -> None:
     namespace = controller.namespaces[1]
-    with controller.alloc(8192) as buffer:
+    with controller.device.dma.alloc(8192, align=1 << 28) as buffer:
         says(lambda: namespace.read(bytearray(512), lba=0))
         says(lambda: namespace.read(buffer[:512], lba=0, blocks=2))
         says(lambda: namespace.read(buffer[2:514], lba=0))
@@ -43,14 +43,18 @@ def command(controller: Controller) -> None:
         says(namespace.flush)
 
 
-def misfortune(controller: Controller) -> None:
-    namespace = controller.namespaces[1]
+def aborted(controller: Controller) -> None:
     hooks = controller.device.handle.model.hooks
     hooks.hold(lambda queue, _: queue != 0)  # commands are taken and never answered
-    request = namespace.flush_async()
+    request = controller.namespaces[1].flush_async()
     controller.abort(request)
     says(request.result)
-    hooks.hold()  # not even aborts are answered now,
+
+
+def stuck(controller: Controller) -> None:
+    namespace = controller.namespaces[1]
+    hooks = controller.device.handle.model.hooks
+    hooks.hold()  # nothing is answered, not even an abort,
     hooks.stuck = True  # and it does not come back from a reset
     says(lambda: namespace.read_bytes(lba=0, blocks=1))
     says(namespace.flush)
@@ -80,16 +84,10 @@ def start() -> None:
 
 
 if __name__ == "__main__":
-    with Controller.open(
-        "sim:nvme?size=1M",
-        timeout_s=0.1,
-        admin_timeout_s=0.5,
-        abort_grace_s=0.2,
-        ready_timeout_s=0.3,
-    ) as controller:
-        caller(controller)
-        command(controller)
-        misfortune(controller)
-    with Controller.open("sim:nvme?size=1M") as controller:
-        pulled_out(controller)
+    for step in (caller, command, aborted, pulled_out):
+        with Controller.open("sim:nvme?size=1M") as controller:
+            step(controller)
+    impatient = {"timeout_s": 0.1, "abort_grace_s": 0.2, "ready_timeout_s": 0.3}
+    with Controller.open("sim:nvme?size=1M", **impatient) as controller:
+        stuck(controller)
     start()
