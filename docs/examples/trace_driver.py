@@ -10,9 +10,9 @@ NAMES = {place.offset: name for name, place in REGISTERS.places.items()}
 
 def by_name(event: AccessEvent) -> str:
     """Return a line with the register's name and fields instead of numbers."""
-    name = NAMES.get(event.offset, hex(event.offset))
-    if event.value is None:
-        return f"{event.kind:5} {name}  {event.error or f'{event.size} bytes'}"
+    name = NAMES.get(event.offset)
+    if name is None or event.value is None or not event.region.endswith("BAR0"):
+        return str(event)
     return f"{event.kind:5} {name} = {REGISTERS.places[name].register(event.value)}"
 
 
