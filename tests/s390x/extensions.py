@@ -6,13 +6,15 @@ import hashlib
 from pathlib import Path
 
 from tests.arch.architectures import ARCHITECTURES
-from tests.arch.build import BUILDERS, ROOT, build_extension
+from tests.arch.build import BUILDERS, EMULATOR, ROOT, build_emulator, build_extension
 from tests.guest.cache import cache_root, locked, publish, work_folder
+from tests.s390x.place import EMULATOR_PLACE
 
 NAME = "extensions-s390x"
 PLACES = {
     "core": "pymmio/arch/_core.abi3.so",
     "engine": "drivers/pymmio_drivers/nvme/_engine.abi3.so",
+    "emulator": EMULATOR_PLACE,
 }
 BUILD_TIMEOUT_S = 300.0
 
@@ -31,20 +33,26 @@ def ensure_extensions() -> dict[str, Path]:
             with work_folder(NAME) as work:
                 result = work / "result"
                 result.mkdir()
-                for extension in BUILDERS:
-                    built = build_extension(ARCHITECTURES["s390x"], extension, work)
-                    built.rename(result / f"{extension}.so")
+                for part in PLACES:
+                    _build(part, work).rename(result / f"{part}.so")
                 publish(result, name)
-    return {place: folder / f"{extension}.so" for extension, place in PLACES.items()}
+    return {place: folder / f"{part}.so" for part, place in PLACES.items()}
+
+
+def _build(part: str, work: Path) -> Path:
+    s390x = ARCHITECTURES["s390x"]
+    if part == "emulator":
+        return build_emulator(s390x, work)
+    return build_extension(s390x, part, work)
 
 
 def _digest_of_sources() -> str:
     """Return a hash of all that the builders read."""
     digest = hashlib.sha256()
     sources = [Path("tests/arch/build.py"), *map(Path, BUILDERS.values())]
-    for pattern in ("*.c", "*.h"):
-        for folder in ("pymmio", "drivers"):
-            sources += [path.relative_to(ROOT) for path in (ROOT / folder).rglob(pattern)]
+    for folder in (ROOT / "pymmio", ROOT / "drivers", EMULATOR):
+        for pattern in ("*.c", "*.h"):
+            sources += [path.relative_to(ROOT) for path in folder.rglob(pattern)]
     for source in sorted(sources):
         digest.update(f"{source}\n".encode())
         digest.update((ROOT / source).read_bytes())

@@ -7,12 +7,12 @@ from pathlib import Path
 
 from tests.debian import PackageSet, ensure, output, say
 
-# One interpreter for the suite under qemu-user and for the guest: what either imports is here.
+# libudev is what pyudev loads.
 PYTHON = PackageSet(
-    name="python-s390x",
+    name="debian-s390x",
     architecture="s390x",
     suites=("trixie",),
-    packages=("python3", "python3-cffi-backend", "python3-pytest", "python3-hypothesis"),
+    packages=("python3", "python3-cffi-backend", "libudev1"),
     has_dependencies=True,
 )
 INTERPRETER = "usr/bin/python3"
