@@ -22,6 +22,7 @@ WARNINGS = ("-Wall", "-Wextra", "-Werror")
 BUILDERS = {
     "core": "pymmio/arch/build_core.py",
     "engine": "drivers/pymmio_drivers/nvme/build_engine.py",
+    "recorder": "pymmio/check/accessors/build_recorder.py",
 }
 DEADLINE_S = 120.0
 

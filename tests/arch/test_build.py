@@ -18,6 +18,14 @@ Build = Callable[[Architecture, str], Path]
 EXPORTED = {
     "core": {"PyInit__core", "PyInit__types"},
     "engine": {"PyInit__engine"},
+    "recorder": {"PyInit__recorder", "pm_compiler", "pm_libc_memcpy", "pm_mark"}
+    | {
+        f"pm_{prefix}_{direction}{bits}"
+        for prefix in ("plain", "builtin", "bytewise", "doubled")
+        for direction in ("read", "write")
+        for bits in (8, 16, 32, 64)
+    }
+    | {f"pm_halves_write{bits}" for bits in (16, 32, 64)},
 }
 REFUSED = (
     '#error "pymmio has no device accessors for this architecture: add pymmio/arch/<arch>/io.h"'

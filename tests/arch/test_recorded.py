@@ -99,7 +99,7 @@ def test_s390x_has_no_fault_recorder_and_says_so(
 def test_the_emulators_recorder_tells_good_from_bad(
     arch: Architecture, program_of: Callable[[Architecture], Path], tmp_path: Path
 ) -> None:
-    command = emulator.emulator_for(arch.name)
+    command = emulator.emulator_for(arch.name, is_complete=False)
     runner = [command, *arch.runner[1:]]
     program = program_of(arch)
     plugin = emulator.build_plugin(command, [*runner[1:], str(program), "nothing"], tmp_path)

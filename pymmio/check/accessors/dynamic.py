@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 import platform
 import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from signal import Signals
@@ -20,7 +21,15 @@ from pymmio.check.accessors.operands import operands_of
 from pymmio.check.accessors.tools import ToolMissing
 from pymmio.check.accessors.verdict import Direction, Judgement, Touch, Verdict, judge, worst
 
-__all__ = ["Case", "Observed", "Tearing", "judge_recorded", "observe"]
+__all__ = [
+    "Case",
+    "Observed",
+    "Tearing",
+    "judge_recorded",
+    "machine_of",
+    "observe",
+    "record_emulated",
+]
 
 DEADLINE_S = 120.0
 
@@ -85,32 +94,55 @@ def _observe_emulated(
 ) -> list[Observed]:
     """Record in the emulator; look for torn values on the real processor."""
     torn = _observe(cases, "none", tearing_s, deadline_s, progress)
-    with tempfile.TemporaryDirectory(prefix="pymmio-check-") as name:
-        folder = Path(name)
-        try:
-            command = emulator.emulator_for(platform.machine())
+    try:
+        command = emulator.emulator_for(platform.machine())
+        with tempfile.TemporaryDirectory(prefix="pymmio-check-") as name:
+            folder = Path(name)
+            interpreter = [command, sys.executable]
             plugin = emulator.build_plugin(command, [sys.executable, "-I", "-c", ""], folder)
-        except ToolMissing as error:
-            return [replace(one, error=str(error)) for one in torn]
-        out = folder / "accesses.txt"
-        prefix = [command, "-plugin", emulator.plugin_argument(plugin, out)]
-        job = {
-            "recorder": "marks",
-            "marks": emulator.MARKS,
-            "tearing_s": 0,
-            "cases": [case.as_job() for case in cases],
-        }
-        lines, end = _run_worker(job, deadline_s, lambda count: None, prefix)
-        recordings = emulator.read_recordings(out)
-        for line in lines:
-            for recording in line.get("recorded", ()):
-                recording["touches"] = next(recordings, [])
-    seen = [_observed(line) for line in lines]
-    seen += [Observed(error=end)] * (len(cases) - len(seen))
+            seen = record_emulated(cases, interpreter, plugin, folder, deadline_s=deadline_s)
+    except ToolMissing as error:
+        return [replace(one, error=str(error)) for one in torn]
     return [
         replace(one, recorded=recorded.recorded, error=recorded.error)
         for one, recorded in zip(torn, seen, strict=True)
     ]
+
+
+def record_emulated(
+    cases: Sequence[Case],
+    interpreter: Sequence[str],
+    plugin: Path,
+    folder: Path,
+    *,
+    deadline_s: float = DEADLINE_S,
+    cwd: Path | None = None,
+) -> list[Observed]:
+    """Record ``cases`` in a Python that QEMU's user emulation runs with ``plugin``.
+
+    ``folder`` takes what the plugin writes.
+    """
+    out = folder / "accesses.txt"
+    job = {
+        "recorder": "marks",
+        "marks": emulator.MARKS,
+        "tearing_s": 0,
+        "cases": [case.as_job() for case in cases],
+    }
+    lines, end = _run_worker(
+        job,
+        deadline_s,
+        lambda count: None,
+        interpreter=interpreter,
+        variables={"QEMU_PLUGIN": emulator.plugin_argument(plugin, out)},
+        cwd=cwd,
+    )
+    recordings = emulator.read_recordings(out) if out.exists() else iter(())
+    for line in lines:
+        for recording in line.get("recorded", ()):
+            recording["touches"] = next(recordings, [])
+    seen = [_observed(line) for line in lines]
+    return seen + [Observed(error=end)] * (len(cases) - len(seen))
 
 
 def _observe(
@@ -144,13 +176,22 @@ def _run_worker(
     job: dict[str, Any],
     deadline_s: float,
     progress: Callable[[int], None],
-    prefix: Sequence[str] = (),
+    *,
+    interpreter: Sequence[str] = (sys.executable,),
+    variables: Mapping[str, str] | None = None,
+    cwd: Path | None = None,
 ) -> tuple[list[dict[str, Any]], str]:
     """Return the lines of the cases that ended, and how the process ended."""
-    command = [*prefix, sys.executable, "-m", "pymmio.check.accessors.worker"]
+    command = [*interpreter, "-m", "pymmio.check.accessors.worker"]
     with tempfile.TemporaryFile() as errors:
         process = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=errors,
+            text=True,
+            env={**os.environ, **(variables or {})},
+            cwd=cwd,
         )
         with process:
             timer = _Deadline(process, deadline_s)

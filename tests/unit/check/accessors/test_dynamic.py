@@ -16,6 +16,8 @@ here = pytest.mark.skipif(
     reason=f"the recorder of {platform.machine()} is shown by the arch tests",
 )
 
+pytest.importorskip("capstone")
+
 
 def callable_case(name: str, width: int = 4, direction: Direction = "read") -> Case:
     target = f"tests.unit.check.accessors.callables:{name}"

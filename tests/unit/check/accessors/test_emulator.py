@@ -41,6 +41,11 @@ def test_without_the_emulator_nothing_is_recorded(monkeypatch: pytest.MonkeyPatc
             assert "is not installed" in row.detail
 
 
+def test_an_emulator_that_does_not_show_all_is_not_taken() -> None:
+    with pytest.raises(ToolMissing, match="does not show all accesses"):
+        emulator.emulator_for("s390x")
+
+
 def fake(folder: Path, name: str, script: str) -> Path:
     path = folder / name
     path.write_text(f"#!/bin/sh\n{script}\n")

@@ -8,6 +8,8 @@ from pymmio.check.accessors.function import judge_function
 from pymmio.check.accessors.shared_object import Function
 from pymmio.check.accessors.verdict import Judgement, Verdict
 
+pytest.importorskip("capstone")
+
 
 def judged(machine: str, code: str, width: int, direction: str) -> Judgement:
     function = Function("f", 0, bytes.fromhex(code.replace(" ", "")))

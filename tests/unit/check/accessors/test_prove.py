@@ -108,7 +108,9 @@ def test_without_a_tearing_run_nothing_is_exact_but_bytes() -> None:
 
 
 def test_a_recorder_that_does_not_work_proves_nothing() -> None:
-    rows = by_key(prove_subjects(["pymmio"], widths=[4], options=Options(recorder="none", tearing_s=0)))
+    rows = by_key(
+        prove_subjects(["pymmio"], widths=[4], options=Options(recorder="none", tearing_s=0))
+    )
     assert rows["pymmio", "read", 4].dynamic is Verdict.UNPROVEN
     assert rows["pymmio", "read", 4].verdict is Verdict.UNPROVEN
 

@@ -19,6 +19,8 @@ from pymmio.check.accessors.tools import ToolMissing
 from pymmio.check.accessors.verdict import Verdict
 from pymmio.errors import BadArgument
 
+pytest.importorskip("capstone")
+
 CORE = Path(_core.__file__)
 RECORDER = Path(_recorder.__file__)
 
