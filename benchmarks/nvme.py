@@ -31,21 +31,35 @@ def main() -> None:
 
 
 def _iops() -> None:
-    with Controller.open(URI) as ctrl, PlainNvme(URI) as plain:
+    with (
+        Controller.open(URI) as ctrl,
+        Controller.open(URI, interrupts=None) as polling,
+        PlainNvme(URI) as plain,
+    ):
         ns = ctrl.namespaces[1]
         blocks = 4096 // ns.block_size
-        buf = ctrl.alloc(4096)
 
-        def one_by_one() -> None:
+        def one_by_one(ctrl: Controller) -> Callable[[], None]:
+            ns, buf = ctrl.namespaces[1], ctrl.alloc(4096)
+
+            def run() -> None:
+                for i in range(COMMANDS):
+                    ns.read(buf, lba=i % POSITIONS * blocks)
+
+            return run
+
+        def copied() -> None:
             for i in range(COMMANDS):
-                ns.read(buf, lba=i % POSITIONS * blocks)
+                ns.read_bytes(lba=i % POSITIONS * blocks, blocks=blocks)
 
         def measured(depth: int) -> Callable[[], object]:
             return lambda: ns.measure(rw="read", queue_depth=depth, count=COMMANDS)
 
         subjects = {
             "plain Python QD1": lambda: plain.read(COMMANDS, 1, blocks, POSITIONS),
-            "Namespace.read QD1": one_by_one,
+            "Namespace.read QD1": one_by_one(ctrl),
+            "... polling, QD1": one_by_one(polling),
+            "read_bytes QD1": copied,
             "measure QD1": measured(1),
             "plain Python QD32": lambda: plain.read(COMMANDS, 32, blocks, POSITIONS),
             "measure QD32": measured(32),

@@ -10,7 +10,7 @@ from pymmio_drivers.nvme import command
 from pymmio_drivers.nvme.buffers import Scratch, look_at
 from pymmio_drivers.nvme.command import Cns, FeatureId, LogId
 from pymmio_drivers.nvme.queue import QueuePair
-from pymmio_drivers.nvme.request import Command, Request
+from pymmio_drivers.nvme.request import Command, Operation, Request
 from pymmio_drivers.nvme.structures import (
     IDENTIFY_SIZE,
     ErrorLogEntry,
@@ -41,7 +41,7 @@ class AdminResult:
 class Dispatcher(Protocol):
     """Sends requests once the controller is ready; see ``recovery.py``."""
 
-    def dispatch(self, queue: QueuePair, request: Request, commands: list[Command]) -> None: ...
+    def dispatch(self, queue: QueuePair, request: Operation, commands: list[Command]) -> None: ...
 
 
 class Admin:

@@ -22,6 +22,7 @@ class Blocks:
         self._name = name
         self.identity = identity
         self.format = self._format(max_transfer)
+        self.has_metadata = self.format.ms != 0
         self.block_size = 1 << self.format.lbads  #: bytes of data in a block
         self.block_count = int(identity.nsze)
         self.size = self.block_size * self.block_count  #: bytes
@@ -67,7 +68,7 @@ class Blocks:
 
     def require_plain(self, verb: str) -> None:
         """Raise Unsupported for formats with metadata: this driver has no way to carry it."""
-        if self.format.ms:
+        if self.has_metadata:
             kind = self.identity.pi_type
             protection = f", protection information type {kind}" if kind else ""
             raise Unsupported(

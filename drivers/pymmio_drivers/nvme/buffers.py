@@ -8,6 +8,7 @@ from contextlib import contextmanager
 
 from pymmio.dma import DmaBuffer, DmaSpace
 from pymmio.errors import BufferBusy, Closed, PymmioError
+from pymmio.handle import Iova
 from pymmio_drivers.nvme.errors import (
     BufferMisaligned,
     BufferSizeMismatch,
@@ -18,33 +19,34 @@ from pymmio_drivers.nvme.errors import (
 __all__ = ["Scratch", "check_buffer", "look_at"]
 
 
-def check_buffer(space: DmaSpace, what: str, buffer: object, size: int) -> DmaBuffer:
-    """Return ``buffer`` if a command can transfer ``size`` bytes to or from its start.
+def check_buffer(space: DmaSpace, verb: str, of: object, buffer: DmaBuffer, size: int) -> Iova:
+    """Return the address of ``buffer`` if a command can transfer ``size`` bytes there.
 
-    ``space`` is the device's.  Raises NotDmaMemory, BufferSizeMismatch, BufferMisaligned; Closed
-    or ForkedObject if it can no longer be used.
+    ``space`` is the device's, ``verb`` and ``of`` are for messages.  Raises NotDmaMemory,
+    BufferSizeMismatch, BufferMisaligned; Closed or ForkedObject if it can no longer be used.
     """
     if not isinstance(buffer, DmaBuffer):
         raise NotDmaMemory(
-            f"{what}: the device cannot reach {type(buffer).__name__} objects",
+            f"{verb} of {of}: the device cannot reach {type(buffer).__name__} objects",
             hint="Use memory from Controller.alloc(), or read_bytes() and write_bytes()",
         )
     if size > buffer.size:
         raise BufferSizeMismatch(
-            f"{what}: {size} bytes are needed, the buffer has {buffer.size}",
+            f"{verb} of {of}: {size} bytes are needed, the buffer has {buffer.size}",
             hint="Give a larger buffer, or fewer blocks",
         )
-    if buffer.iova % 4:
+    iova = buffer.iova
+    if iova % 4:
         raise BufferMisaligned(
-            f"{what}: the buffer starts at iova {buffer.iova:#x}, which is no multiple of 4",
+            f"{verb} of {of}: the buffer starts at iova {iova:#x}, which is no multiple of 4",
             hint="Slice buffers at multiples of 4",
         )
     if not space.owns(buffer):
         raise NotDmaMemory(
-            f"{what}: the buffer belongs to another device",
+            f"{verb} of {of}: the buffer belongs to another device",
             hint="Use memory from this controller's alloc()",
         )
-    return buffer
+    return iova
 
 
 def look_at(buffer: DmaBuffer) -> memoryview:

@@ -34,6 +34,7 @@ __all__ = [
     "get_features",
     "get_log_page",
     "identify",
+    "io",
     "set_features",
     "sqe",
     "with_data_pointer",
@@ -41,6 +42,8 @@ __all__ = [
 
 SQE_SIZE = 64
 _SQE = struct.Struct("<BBHIIIQQQIIIIII")
+_IO = struct.Struct("<B3xI32xQI12x")
+_DATA_POINTER = struct.Struct("<QQ")
 _RANGE = struct.Struct("<IIQ")
 NSID_ALL = 0xFFFF_FFFF
 
@@ -148,9 +151,14 @@ def sqe(
     )
 
 
+def io(opcode: int, *, nsid: int, slba: int, cdw12: int) -> bytes:
+    """Read, write and their like: ``cdw12`` has the number of blocks minus 1, and flags above."""
+    return _IO.pack(opcode, nsid, slba, cdw12)
+
+
 def with_data_pointer(entry: bytes, prp1: int, prp2: int) -> bytes:
     """Return the entry with PRP1 and PRP2 (bytes 39:24) filled in."""
-    return entry[:24] + struct.pack("<QQ", prp1, prp2) + entry[40:]
+    return entry[:24] + _DATA_POINTER.pack(prp1, prp2) + entry[40:]
 
 
 def identify(cns: int, *, nsid: int = 0, cntid: int = 0) -> bytes:

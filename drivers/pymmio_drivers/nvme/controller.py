@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from types import TracebackType
 from typing import Self
@@ -27,7 +27,7 @@ from pymmio_drivers.nvme.queue import QueuePair
 from pymmio_drivers.nvme.reaper import InterruptMode, Reapers, choose_vectors, vector_of
 from pymmio_drivers.nvme.recovery import Recovery, State
 from pymmio_drivers.nvme.registers import Registers
-from pymmio_drivers.nvme.request import Command, Request
+from pymmio_drivers.nvme.request import AnyOperation, Command, Operation, Request
 from pymmio_drivers.nvme.structures import IdentifyController
 
 __all__ = ["MATCH", "Controller"]
@@ -213,16 +213,18 @@ class Controller:
         """Memory for single commands."""
         return self._machine.scratch
 
-    def io_request(self, what: str, held: tuple[DmaBuffer, ...]) -> Request:
-        """Make a request for the calling thread's I/O queue."""
+    def io_request(
+        self, kind: type[AnyOperation], what: str | Callable[[], str], held: Sequence[DmaBuffer]
+    ) -> AnyOperation:
+        """Make a request, or a call, for the calling thread's I/O queue."""
         self._recovery.require_ready()
-        return Request(self.thread_queue(), what, timeout_s=self.settings.timeout_s, held=held)
+        return kind(self.thread_queue(), what, timeout_s=self.settings.timeout_s, held=held)
 
     def explained(self, error: Closed) -> PymmioError:
         """Return what to raise where memory is closed: why it is, if the device is lost."""
         return self._recovery.explained(error)
 
-    def send(self, request: Request, commands: list[Command]) -> None:
+    def send(self, request: Operation, commands: list[Command]) -> None:
         """Send the commands of a request that :meth:`io_request` made."""
         self._recovery.dispatch(request.queue, request, commands)
 

@@ -93,6 +93,12 @@ class Engine:
         cids = [None if cid == 0xFFFF else int(cid) for cid in self._cids[0:count]]
         return cids, self.error(code) if code < 0 else self._deliver(0)
 
+    def submit_one(self, entry: bytes) -> tuple[int | None, PymmioError | None]:
+        """Send one entry; the same results as those of :meth:`submit`."""
+        code = lib.nvme_qp_submit_raw(self.qp, entry, 1, self._cids)
+        cid = self._cids[0]
+        return None if cid == 0xFFFF else cid, self.error(code) if code < 0 else self._deliver(0)
+
     def reap(self) -> tuple[list[Done], PymmioError | None]:
         """Take up to BATCH completions; with them or instead of them what went wrong."""
         count = lib.nvme_qp_reap(self.qp, self._done, BATCH)

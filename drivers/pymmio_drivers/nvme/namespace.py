@@ -13,7 +13,7 @@ from pymmio_drivers.nvme.blocks import Blocks
 from pymmio_drivers.nvme.buffers import check_buffer, look_at
 from pymmio_drivers.nvme.command import IoOpcode, Range
 from pymmio_drivers.nvme.errors import BufferReadOnly, InvalidNamespace, NvmeError
-from pymmio_drivers.nvme.request import Command, Request
+from pymmio_drivers.nvme.request import AnyOperation, Call, Command, Request
 from pymmio_drivers.nvme.structures import IdentifyNamespace, NamespaceId
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ _FUA = 1 << 30
 _MAX_BLOCKS = 1 << 16  # NLB has 16 bits and counts from 0
 _MAX_RANGES = 256
 _BOUNCE_SIZE = 1 << 20
+_VERBS = {IoOpcode.READ: "read", IoOpcode.WRITE: "write", IoOpcode.COMPARE: "compare"}
 
 
 class Namespace(Blocks):
@@ -66,7 +67,7 @@ class Namespace(Blocks):
         BufferMisaligned, LbaOutOfRange before anything is sent, and StatusError and its
         subclasses, CommandTimeout, CommandAborted, ControllerFailed, DeviceGone after.
         """
-        self.read_async(buffer, lba=lba, blocks=blocks, fua=fua).result()
+        self._transfer(Call, IoOpcode.READ, buffer, lba, blocks, fua).wait()
 
     def write(
         self, buffer: DmaBuffer, *, lba: int, blocks: int | None = None, fua: bool = False
@@ -75,28 +76,29 @@ class Namespace(Blocks):
 
         ``fua`` waits until the data is on the media itself; else ``flush`` does.
         """
-        self.write_async(buffer, lba=lba, blocks=blocks, fua=fua).result()
+        self._transfer(Call, IoOpcode.WRITE, buffer, lba, blocks, fua).wait()
 
     def compare(self, buffer: DmaBuffer, *, lba: int, blocks: int | None = None) -> None:
         """Compare ``buffer`` with the blocks from ``lba``; raises CompareFailure."""
-        self.compare_async(buffer, lba=lba, blocks=blocks).result()
+        self._require(int(self.controller.identity.oncs_compare), "Compare")
+        self._transfer(Call, IoOpcode.COMPARE, buffer, lba, blocks).wait()
 
     def read_async(
         self, buffer: DmaBuffer, *, lba: int, blocks: int | None = None, fua: bool = False
     ) -> Request:
         """Start a read; the buffer belongs to the device until the request is done."""
-        return self._transfer(IoOpcode.READ, "read", buffer, lba, blocks, _FUA * fua)
+        return self._transfer(Request, IoOpcode.READ, buffer, lba, blocks, fua)
 
     def write_async(
         self, buffer: DmaBuffer, *, lba: int, blocks: int | None = None, fua: bool = False
     ) -> Request:
         """Start a write; do not change the buffer until the request is done."""
-        return self._transfer(IoOpcode.WRITE, "write", buffer, lba, blocks, _FUA * fua)
+        return self._transfer(Request, IoOpcode.WRITE, buffer, lba, blocks, fua)
 
     def compare_async(self, buffer: DmaBuffer, *, lba: int, blocks: int | None = None) -> Request:
         """Start a comparison; the request raises CompareFailure."""
         self._require(int(self.controller.identity.oncs_compare), "Compare")
-        return self._transfer(IoOpcode.COMPARE, "compare", buffer, lba, blocks, 0)
+        return self._transfer(Request, IoOpcode.COMPARE, buffer, lba, blocks)
 
     def read_bytes(self, *, lba: int, blocks: int) -> bytes:
         """Read blocks into ordinary memory, through a buffer of its own."""
@@ -162,7 +164,12 @@ class Namespace(Blocks):
         self.require_plain("write zeroes")
         self.check_range("write zeroes", lba, blocks)
         entries = [
-            self._entry(IoOpcode.WRITE_ZEROES, lba + at, min(_MAX_BLOCKS, blocks - at), 0)
+            command.io(
+                IoOpcode.WRITE_ZEROES,
+                nsid=self.nsid,
+                slba=lba + at,
+                cdw12=min(_MAX_BLOCKS, blocks - at) - 1,
+            )
             for at in range(0, blocks, _MAX_BLOCKS)
         ]
         return self._simple(f"write zeroes of {self}, lba {lba}", entries)
@@ -225,57 +232,56 @@ class Namespace(Blocks):
     # --- how ----------------------------------------------------------------------------
 
     def _transfer(
-        self, opcode: IoOpcode, verb: str, buffer: object, lba: int, blocks: int | None, flags: int
-    ) -> Request:
+        self,
+        kind: type[AnyOperation],
+        opcode: IoOpcode,
+        buffer: DmaBuffer,
+        lba: int,
+        blocks: int | None,
+        fua: bool = False,
+    ) -> AnyOperation:
+        """Start a command with data, or several; ``kind`` is how the caller waits."""
         try:
-            return self._start(opcode, verb, buffer, lba, blocks, flags)
+            return self._start(kind, opcode, buffer, lba, blocks, _FUA if fua else 0)
         except NvmeError:
             raise
         except Closed as error:  # the buffer; perhaps with its device
             raise self.controller.explained(error)  # noqa: B904 - it has its cause
 
     def _start(
-        self, opcode: IoOpcode, verb: str, buffer: object, lba: int, blocks: int | None, flags: int
-    ) -> Request:
-        what, space = f"{verb} of {self}", self.controller.device.dma
-        self.require_plain(verb)
+        self,
+        kind: type[AnyOperation],
+        opcode: IoOpcode,
+        buffer: DmaBuffer,
+        lba: int,
+        blocks: int | None,
+        flags: int,
+    ) -> AnyOperation:
+        verb, controller, size = _VERBS[opcode], self.controller, self.block_size
+        if self.has_metadata:
+            self.require_plain(verb)
         if blocks is None:
-            size = buffer.size if isinstance(buffer, DmaBuffer) else 0
-            check_buffer(space, what, buffer, size)
-            blocks = self.whole_blocks(verb, size)
-        memory = check_buffer(space, what, buffer, blocks * self.block_size)
+            blocks = self.whole_blocks(verb, buffer.size) if isinstance(buffer, DmaBuffer) else 0
+        iova = check_buffer(controller.device.dma, verb, self, buffer, blocks * size)
         self.check_range(verb, lba, blocks)
-        request = self._request(f"{what}, lba {lba}, {blocks} blocks", memory)
-        step = min(_MAX_BLOCKS, self.controller.max_transfer // self.block_size)
-        iova = memory.iova
+        operation = controller.io_request(
+            kind, lambda: f"{verb} of {self}, lba {lba}, {blocks} blocks", (buffer,)
+        )
+        step = min(_MAX_BLOCKS, controller.max_transfer // size)
         commands = []
         for at in range(0, blocks, step):
             count = min(step, blocks - at)
-            commands.append(
-                Command(
-                    request,
-                    self._entry(opcode, lba + at, count, flags),
-                    iova + at * self.block_size,
-                    count * self.block_size,
-                )
-            )
-        return self._send(request, commands)
-
-    def _entry(self, opcode: IoOpcode, lba: int, blocks: int, flags: int) -> bytes:
-        return command.sqe(
-            opcode,
-            nsid=self.nsid,
-            cdw10=lba & 0xFFFF_FFFF,
-            cdw11=lba >> 32,
-            cdw12=flags | (blocks - 1),
-        )
+            entry = command.io(opcode, nsid=self.nsid, slba=lba + at, cdw12=flags | (count - 1))
+            commands.append(Command(operation, entry, iova + at * size, count * size))
+        controller.send(operation, commands)
+        return operation
 
     def _simple(self, what: str, entries: list[bytes]) -> Request:
         request = self._request(what)
         return self._send(request, [Command(request, entry) for entry in entries])
 
     def _request(self, what: str, *held: DmaBuffer) -> Request:
-        return self.controller.io_request(what, held)
+        return self.controller.io_request(Request, what, held)
 
     def _send(self, request: Request, commands: list[Command]) -> Request:
         self.controller.send(request, commands)

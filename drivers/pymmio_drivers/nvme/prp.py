@@ -8,15 +8,14 @@ the last entry of a full list page points at the next list page.
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from typing import NamedTuple
 
-__all__ = ["PrpList", "build_prps", "list_pages_needed", "pages_spanned"]
+__all__ = ["PrpList", "build_prps", "list_pages_needed", "pages_spanned", "prp2_without_list"]
 
 ENTRY_SIZE = 8
 
 
-@dataclass(frozen=True, slots=True)
-class PrpList:
+class PrpList(NamedTuple):
     """The data pointer of a command, and what must stand at the list's address, if anything."""
 
     prp1: int
@@ -41,18 +40,25 @@ def list_pages_needed(size: int, page_size: int) -> int:
     return 1 + -(-(listed - per_page) // (per_page - 1))
 
 
+def prp2_without_list(iova: int, size: int, page_size: int) -> int | None:
+    """Return PRP2 for ``size`` bytes at ``iova``, None where it has to point at a list."""
+    in_first = page_size - iova % page_size
+    if size <= in_first:
+        return 0
+    return iova + in_first if size <= in_first + page_size else None
+
+
 def build_prps(iova: int, size: int, page_size: int, list_iova: int) -> PrpList:
     """Point at ``size`` bytes at ``iova``, contiguous for the device.
 
     ``list_iova`` is page-aligned and the start of as many contiguous list pages as
     :func:`list_pages_needed` says; the entries returned belong there.
     """
+    prp2 = prp2_without_list(iova, size, page_size)
+    if prp2 is not None:
+        return PrpList(iova, prp2)
     count = pages_spanned(iova, size, page_size)
     second = iova - iova % page_size + page_size
-    if count <= 1:
-        return PrpList(iova, 0)
-    if count == 2:
-        return PrpList(iova, second)
     pages = list(range(second, second + (count - 1) * page_size, page_size))
     per_page = page_size // ENTRY_SIZE
     entries: list[int] = []

@@ -12,8 +12,8 @@ from pymmio.errors import Closed, DeviceTimeout, ForkedObject, PymmioError
 from pymmio_drivers.nvme.command import with_data_pointer
 from pymmio_drivers.nvme.engine import BATCH, Done, Engine, ffi
 from pymmio_drivers.nvme.memory import QueueMemory
-from pymmio_drivers.nvme.prp import build_prps
-from pymmio_drivers.nvme.request import Command, Request
+from pymmio_drivers.nvme.prp import build_prps, prp2_without_list
+from pymmio_drivers.nvme.request import Command, Operation
 
 if TYPE_CHECKING:
     from pymmio.mmio.doorbell import Doorbell
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 __all__ = ["QueueOwner", "QueuePair"]
 
 _SLICE_S = 0.02
+_BRIEF_S = 50e-6  #: about what waking the interrupt thread, and the caller after it, costs
 _LEAVE_S = 5.0
 
 _callbacks = threading.local()
@@ -30,7 +31,7 @@ _callbacks = threading.local()
 class QueueOwner(Protocol):
     """Whom a queue pair tells what it cannot mend itself.  Called without the queue's lock."""
 
-    def command_timed_out(self, queue: QueuePair, request: Request) -> None:
+    def command_timed_out(self, queue: QueuePair, request: Operation) -> None:
         """End the request one way or another, or raise CommandTimeout."""
         ...
 
@@ -75,31 +76,47 @@ class QueuePair:
         self._backlog: deque[Command] = deque()
         self._outstanding: dict[int, Command] = {}
         self.broken: PymmioError | None = None  #: why it takes nothing until it starts anew
-        self._exclusive: Request | None = None
+        self._exclusive: Operation | None = None
         self._accepting = False
         self._check_at = 0.0
         self._state = "open"
 
     # --- sending --------------------------------------------------------------------
 
-    def submit(self, request: Request, commands: Sequence[Command]) -> bool:
+    def submit(self, request: Operation, commands: Sequence[Command]) -> bool:
         """Send the commands of a request, later ones as soon as there is room.
 
         Returns False, with nothing done, while the queue does not exist on the controller
         (before it was created, and during a reset).  Raises Closed and ForkedObject.
         """
-        finished: list[Request] = []
+        finished: list[Operation] = []
         with self.lock:
             self._require_open()
             if not self._accepting or self._exclusive or self.broken is not None:
                 return False
             request.expect(len(commands))
-            self._backlog.extend(commands)
-            self.broken = error = self._pump(finished)
-        self._settle(finished, error)
+            has_room = not self._backlog and len(self._outstanding) < self.depth - 1
+            if has_room and len(commands) == 1:
+                error = self._send(commands[0])
+            else:
+                self._backlog.extend(commands)
+                error = self._pump(finished)
+            self.broken = error
+        if finished or error is not None:
+            self._settle(finished, error)
         return True
 
-    def _pump(self, finished: list[Request]) -> PymmioError | None:
+    def _send(self, command: Command) -> PymmioError | None:
+        """Send one command, later if there is no room now; return what went wrong."""
+        cid, error = self.engine.submit_one(self._entry(command))
+        if cid is None:
+            self._free_list(command)
+            self._backlog.appendleft(command)
+        else:
+            self._outstanding[cid] = command
+        return error
+
+    def _pump(self, finished: list[Operation]) -> PymmioError | None:
         """Send what waits, as far as there is room; return what went wrong."""
         while self._backlog and self._accepting:
             room = min(self.engine.space(), BATCH)
@@ -126,18 +143,17 @@ class QueuePair:
     def _entry(self, command: Command) -> bytes:
         if not command.size:
             return command.entry
-        lists, where = self.memory.prp_lists, 0
-        if lists is not None:
-            command.prp_list = self._free_lists.pop()
-            where = self.memory.list_size * command.prp_list
-        prps = build_prps(
-            command.iova, command.size, self._page_size, lists.iova + where if lists else 0
-        )
-        if prps.entries:
-            assert lists is not None
-            assert len(prps.entries) <= self.memory.list_size
-            target = ffi.cast("char *", lists.address + where)
-            ffi.memmove(target, prps.entries, len(prps.entries))
+        prp2 = prp2_without_list(command.iova, command.size, self._page_size)
+        if prp2 is not None:
+            return with_data_pointer(command.entry, command.iova, prp2)
+        lists = self.memory.prp_lists
+        assert lists is not None
+        command.prp_list = self._free_lists.pop()
+        where = self.memory.list_size * command.prp_list
+        prps = build_prps(command.iova, command.size, self._page_size, lists.iova + where)
+        assert len(prps.entries) <= self.memory.list_size
+        target = ffi.cast("char *", lists.address + where)
+        ffi.memmove(target, prps.entries, len(prps.entries))
         return with_data_pointer(command.entry, prps.prp1, prps.prp2)
 
     def _free_list(self, command: Command) -> None:
@@ -147,35 +163,45 @@ class QueuePair:
 
     # --- completions ----------------------------------------------------------------
 
-    def reap(self) -> int:
+    def reap(self, *, callbacks: bool = True) -> int:
         """Take all completions that are there and finish their requests; return how many.
 
-        Callbacks of requests run in this thread.  A wrong completion goes to the owner.
+        Callbacks of requests run in this thread; with ``callbacks=False`` nothing is taken
+        where there may be some.  A wrong completion goes to the owner.
         """
         total = 0
-        finished: list[Request] = []
+        finished: list[Operation] = []
         error: PymmioError | None = None
         with self.lock:
+            if not callbacks and self._may_call_back():
+                return 0
             error = self.broken
             while self._state == "open" and error is None and self._exclusive is None:
                 done, error = self.engine.reap()
                 for one in done:
                     self._complete(one, finished)
                 total += len(done)
-                error = error or (self._pump(finished) if done else None)
+                if done and self._backlog and error is None:
+                    error = self._pump(finished)
                 if len(done) < BATCH:
                     break
             self.broken = error
-        self._settle(finished, error)
+        if finished or error is not None:
+            self._settle(finished, error)
         return total
 
-    def _complete(self, done: Done, finished: list[Request]) -> None:
+    def _may_call_back(self) -> bool:
+        if self._backlog:
+            return True
+        return any(command.request.has_callbacks for command in self._outstanding.values())
+
+    def _complete(self, done: Done, finished: list[Operation]) -> None:
         command = self._outstanding.pop(done.cid)
         self._free_list(command)
         if command.request.part_done(done.status, done.result, done.latency_ns):
             finished.append(command.request)
 
-    def _settle(self, finished: list[Request], error: PymmioError | None) -> None:
+    def _settle(self, finished: list[Operation], error: PymmioError | None) -> None:
         """Finish requests and hand on an error, without the lock: callbacks may come back."""
         _callbacks.depth = getattr(_callbacks, "depth", 0) + 1
         try:
@@ -186,15 +212,18 @@ class QueuePair:
         finally:
             _callbacks.depth -= 1
 
-    def drive(self, request: Request, timeout: float | None = None) -> float | None:
+    def drive(self, request: Operation, timeout: float | None = None) -> float | None:
         """Take completions until ``request`` is done or ``timeout`` seconds are over.
 
-        Returns at once where interrupts do it, except inside a callback of a request, which
+        Returns soon where interrupts do it, except inside a callback of a request, which
         runs in the interrupt thread.  Returns what is left of the time.
         """
         self._require_not_forked()
         if not self.is_polled and not getattr(_callbacks, "depth", 0):
+            if not request.has_callbacks:
+                self._look_briefly(request)
             return timeout
+        self.reap()
         end = None if timeout is None else time.monotonic() + timeout
         while not request.done():
             left = _SLICE_S if end is None else end - time.monotonic()
@@ -203,7 +232,14 @@ class QueuePair:
             self.poll(request, min(_SLICE_S, left))
         return None
 
-    def poll(self, request: Request, wait_s: float = 0.0) -> None:
+    def _look_briefly(self, request: Operation) -> None:
+        """Take what is completed sooner than an interrupt could wake anybody."""
+        self.reap(callbacks=False)
+        events = self.engine.events()
+        if not request.done() and self.engine.wait(events, _BRIEF_S):
+            self.reap(callbacks=False)
+
+    def poll(self, request: Operation, wait_s: float = 0.0) -> None:
         """Take completions, waiting up to ``wait_s``; see to the time-out of ``request``."""
         self._require_not_forked()
         events = self.engine.events()
@@ -226,7 +262,7 @@ class QueuePair:
             self._check_at = now + _SLICE_S
             self._owner.check_device()
 
-    def expired(self, now: float) -> list[Request]:
+    def expired(self, now: float) -> list[Operation]:
         """Return the requests whose deadline is over."""
         with self.lock:
             return [r for r in {c.request for c in self._outstanding.values()} if now >= r.deadline]
@@ -236,12 +272,12 @@ class QueuePair:
         with self.lock:
             return min([default, *(c.request.deadline for c in self._outstanding.values())])
 
-    def cids_of(self, request: Request) -> list[int]:
+    def cids_of(self, request: Operation) -> list[int]:
         """Return the identifiers of the outstanding commands of a request."""
         with self.lock:
             return [cid for cid, c in self._outstanding.items() if c.request is request]
 
-    def begin_exclusive(self, request: Request) -> bool:
+    def begin_exclusive(self, request: Operation) -> bool:
         """Leave the engine to one user, who takes ``lock`` around each call.
 
         Others' requests wait meanwhile; a reset fails ``request``.  False if commands are
@@ -256,7 +292,7 @@ class QueuePair:
             self._exclusive = request
             return True
 
-    def end_exclusive(self, request: Request) -> None:
+    def end_exclusive(self, request: Operation) -> None:
         """Take requests again; ``request`` becomes done if a reset has not failed it."""
         with self.lock:
             if self._exclusive is not request:
@@ -284,13 +320,13 @@ class QueuePair:
         with self.lock:
             self._accepting = accepting
 
-    def fail_all(self, error: BaseException, is_safe: bool = True) -> list[Request]:
+    def fail_all(self, error: BaseException, is_safe: bool = True) -> list[Operation]:
         """Fail all requests; returns those that the caller has to ``finish``, without locks.
 
         Only when the controller is stopped.  The queue is empty then; ``accept`` opens it
         again.  Not ``is_safe``: the controller may still write, everything stays as it is.
         """
-        ended: list[Request] = []
+        ended: list[Operation] = []
         with self.lock:
             self._accepting = False
             commands = [*self._outstanding.values(), *self._backlog]
@@ -334,8 +370,8 @@ class QueuePair:
         self._state = "forked"
 
     def _require_open(self) -> None:
-        self._require_not_forked()
         if self._state != "open":
+            self._require_not_forked()
             raise Closed(f"queue pair {self.qid} is closed", hint="Open the controller again")
 
     def _require_not_forked(self) -> None:

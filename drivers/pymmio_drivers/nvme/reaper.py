@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from typing import Literal
 
 from pymmio.device import Device
@@ -19,6 +19,7 @@ __all__ = ["InterruptMode", "Reapers", "choose_vectors", "vector_of"]
 InterruptMode = Literal["auto", "msix", "msi", "intx"] | None
 
 _TICK_S = 0.5
+_LEAST_S = 0.001
 _JOIN_S = 5.0
 
 
@@ -67,9 +68,12 @@ class Reaper:
     def _run(self) -> None:
         try:
             while not self._is_stopped:
-                self._wait()
-                for queue in self._queues:
-                    queue.reap()
+                now = time.monotonic()
+                until = min(queue.next_deadline(now + _TICK_S) for queue in self._queues)
+                until = max(until, now + _LEAST_S)
+                while not self._is_stopped and self._wait(until):
+                    for queue in self._queues:
+                        queue.reap()
                 self._look_for_timeouts()
                 self._recovery.check_device()
         except Exception as error:
@@ -77,16 +81,21 @@ class Reaper:
             # else the device was closed under the driver, and all waiters must be told.
             self._recovery.give_up(error)
 
-    def _wait(self) -> None:
-        now = time.monotonic()
-        until = min(queue.next_deadline(now + _TICK_S) for queue in self._queues)
-        # After a time-out completions may be there all the same: an interrupt can get lost.
-        with suppress(DeviceTimeout):
-            self._interrupt.wait(timeout_s=max(0.001, until - now))
+    def _wait(self, until: float) -> bool:
+        """Wait for the interrupt; False when the time is up."""
+        left = until - time.monotonic()
+        if left <= 0:
+            return False
+        try:
+            self._interrupt.wait(timeout_s=left)
+        except DeviceTimeout:
+            return False
+        return True
 
     def _look_for_timeouts(self) -> None:
         now = time.monotonic()
         for queue in self._queues:
+            queue.reap()  # an interrupt can get lost
             for request in queue.expired(now):
                 self._recovery.command_timed_out(queue, request)
 

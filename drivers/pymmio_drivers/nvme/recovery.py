@@ -28,7 +28,7 @@ from pymmio_drivers.nvme.errors import (
     ControllerGone,
 )
 from pymmio_drivers.nvme.machine import Halt
-from pymmio_drivers.nvme.request import Command, Request
+from pymmio_drivers.nvme.request import Command, Operation
 
 if TYPE_CHECKING:
     from pymmio_drivers.nvme.admin import Admin
@@ -65,12 +65,12 @@ class Recovery:
         self.restart: Callable[[], None] = lambda: None  #: starts the halted machine
         self._abort_grace_s = abort_grace_s
         self._lock = threading.RLock()
-        self._ended: deque[tuple[Request, bool]] = deque()
+        self._ended: deque[tuple[Operation, bool]] = deque()
         self._insider: int | None = threading.get_ident()  # its commands pass in any state
 
     # --- sending ----------------------------------------------------------------------
 
-    def dispatch(self, queue: QueuePair, request: Request, commands: list[Command]) -> None:
+    def dispatch(self, queue: QueuePair, request: Operation, commands: list[Command]) -> None:
         """Send a request as soon as the controller is ready, after a reset under way.
 
         Raises ControllerFailed, ControllerClosed, ForkedObject with the memory given back.
@@ -137,7 +137,7 @@ class Recovery:
 
     # --- what queues report -----------------------------------------------------------
 
-    def command_timed_out(self, queue: QueuePair, request: Request) -> None:
+    def command_timed_out(self, queue: QueuePair, request: Operation) -> None:
         """Abort the command; if that does not end it, reset the controller."""
         timeout = CommandTimeout(
             f"{request.what}: no completion within {request.timeout_s:g} s",
@@ -163,7 +163,7 @@ class Recovery:
             if not request.done():
                 self._reset(cause)
 
-    def _abort(self, queue: QueuePair, request: Request) -> None:
+    def _abort(self, queue: QueuePair, request: Operation) -> None:
         """Ask for the end of a request and give it the grace period."""
         grace = self._abort_grace_s
         request.deadline = time.monotonic() + grace

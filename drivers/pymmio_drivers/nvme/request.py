@@ -1,14 +1,15 @@
-"""Requests: what a caller gets for a command that was sent, as a future."""
+"""Operations of callers: futures for those who go on, slim ones for those who wait."""
 
 from __future__ import annotations
 
 import asyncio
 import math
+import threading
 import time
-from collections.abc import Generator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from pymmio.errors import Closed, DeviceGone
 from pymmio_drivers.nvme.errors import CommandTimeout, StatusError
@@ -17,7 +18,7 @@ from pymmio_drivers.nvme.status import is_success, status_error
 if TYPE_CHECKING:
     from pymmio_drivers.nvme.queue import QueuePair
 
-__all__ = ["Command", "Completion", "Held", "Request"]
+__all__ = ["AnyOperation", "Call", "Command", "Completion", "Held", "Operation", "Request"]
 
 
 class Held(Protocol):
@@ -25,6 +26,9 @@ class Held(Protocol):
 
     def hold(self) -> None: ...
     def release(self) -> None: ...
+
+
+AnyOperation = TypeVar("AnyOperation", bound="Operation")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,29 +41,34 @@ class Completion:
 
 @dataclass(slots=True)
 class Command:
-    """One submission queue entry of a request; data pointer and identifier come when it is sent."""
+    """One submission queue entry of an operation; data pointer and identifier come at the end."""
 
-    request: Request
+    request: Operation
     entry: bytes
     iova: int = 0
     size: int = 0
     prp_list: int = -1  #: number of the PRP list area that it uses
 
 
-class Request(Future[Completion]):
+class Operation:
     """One operation of a caller: one command, or several where it had to be split.
 
-    A :class:`concurrent.futures.Future` that can also be awaited.  ``result()`` and
-    ``exception()`` drive the queue where no interrupt does.  It cannot be cancelled: the
-    memory belongs to the device until the command ends.  ``what`` names the operation in
-    messages.  Memory in ``held`` is held from now on and released before the future is done.
+    ``what`` names it in messages, and may be made only for them.  Memory in ``held`` is held
+    from now on and released before it is done.
     """
 
+    has_callbacks = True
+    """Whether code of the user may run when it becomes done."""
+
     def __init__(
-        self, queue: QueuePair, what: str, *, timeout_s: float, held: Sequence[Held] = ()
+        self,
+        queue: QueuePair,
+        what: str | Callable[[], str],
+        *,
+        timeout_s: float,
+        held: Sequence[Held] = (),
     ) -> None:
-        super().__init__()
-        self.what = what
+        self._what = what
         self.timeout_s = timeout_s
         self.deadline = math.inf
         self.timed_out: CommandTimeout | None = None
@@ -70,10 +79,22 @@ class Request(Future[Completion]):
         self._latency_ns = 0
         self._error: BaseException | None = None
         self._held: list[Held] = []
-        self.set_running_or_notify_cancel()
         for memory in held:
             memory.hold()
             self._held.append(memory)
+
+    @property
+    def what(self) -> str:
+        """What the caller asked for, in words."""
+        return self._what if isinstance(self._what, str) else self._what()
+
+    def done(self) -> bool:
+        """Whether it has ended."""
+        raise NotImplementedError
+
+    def _end(self, error: BaseException | None) -> None:
+        """Become done."""
+        raise NotImplementedError
 
     # --- for the queue, under its lock ----------------------------------------------
 
@@ -85,21 +106,20 @@ class Request(Future[Completion]):
     def expect(self, parts: int) -> None:
         """Count ``parts`` commands as outstanding; the time-out starts."""
         self._left += parts
-        self.touch()
-
-    def touch(self) -> None:
-        """Start the time-out anew: something went on."""
         self.deadline = time.monotonic() + self.timeout_s
 
     def part_done(self, status: int, result: int, latency_ns: int) -> bool:
         """Note the completion of one command; return whether it was the last."""
         self._left -= 1
         self._dw0 = result
-        self._latency_ns = max(self._latency_ns, latency_ns)
+        if latency_ns > self._latency_ns:
+            self._latency_ns = latency_ns
         if not is_success(status) and not self._status:
             self._status = status
-        self.touch()
-        return self._left == 0
+        if self._left == 0:
+            return True
+        self.deadline = time.monotonic() + self.timeout_s  # anew: something went on
+        return False
 
     def part_failed(self, error: BaseException | None) -> bool:
         """Note that one command never completes; return whether it was the last."""
@@ -125,10 +145,7 @@ class Request(Future[Completion]):
         error = self._error
         if error is None and self._status:
             error = self._status_error()
-        if error is not None:
-            self.set_exception(error)
-        else:
-            self.set_result(Completion(self._dw0, self._latency_ns))
+        self._end(error)
 
     def withdraw(self, error: BaseException) -> None:
         """Become done if nothing of it was sent; else the queue ends it."""
@@ -143,7 +160,71 @@ class Request(Future[Completion]):
         self.timed_out.__cause__ = error
         return self.timed_out
 
-    # --- for callers -----------------------------------------------------------------
+
+class Call(Operation):
+    """An operation whose caller waits for it: without the cost of a future."""
+
+    has_callbacks = False
+
+    def __init__(
+        self,
+        queue: QueuePair,
+        what: str | Callable[[], str],
+        *,
+        timeout_s: float,
+        held: Sequence[Held] = (),
+    ) -> None:
+        super().__init__(queue, what, timeout_s=timeout_s, held=held)
+        self._is_done = False
+        self._running = threading.Lock()  # until it is done
+        self._running.acquire()
+
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._is_done
+
+    def _end(self, error: BaseException | None) -> None:
+        self._error = error
+        self._is_done = True
+        self._running.release()
+
+    def wait(self) -> None:
+        """Wait for the end; raises what went wrong, as ``Request.result``."""
+        self.queue.drive(self)
+        if not self._is_done:
+            self._running.acquire()
+        error, self._error = self._error, None
+        if error is not None:
+            try:
+                raise error
+            finally:
+                del error  # else its traceback, which has this frame, would keep it alive
+
+
+class Request(Future[Completion], Operation):
+    """An operation as a :class:`concurrent.futures.Future` that can also be awaited.
+
+    ``result()`` and ``exception()`` drive the queue where no interrupt does.  It cannot be
+    cancelled: the memory belongs to the device until the command ends.
+    """
+
+    def __init__(
+        self,
+        queue: QueuePair,
+        what: str | Callable[[], str],
+        *,
+        timeout_s: float,
+        held: Sequence[Held] = (),
+    ) -> None:
+        Future.__init__(self)
+        Operation.__init__(self, queue, what, timeout_s=timeout_s, held=held)
+        self.set_running_or_notify_cancel()
+
+    def _end(self, error: BaseException | None) -> None:
+        if error is not None:
+            self.set_exception(error)
+        else:
+            self.set_result(Completion(self._dw0, self._latency_ns))
 
     def result(self, timeout: float | None = None) -> Completion:
         """Wait for the end of the request and return its completion.

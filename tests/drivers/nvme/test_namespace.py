@@ -6,6 +6,7 @@ import asyncio
 import os
 import random
 import threading
+import time
 from concurrent.futures import wait
 
 import pytest
@@ -279,6 +280,47 @@ def test_requests_are_futures(ctrl, ns):
         assert not pending
         assert all(r.result().latency_ns > 0 for r in done)
         assert all(r.exception() is None for r in done)
+
+
+def test_callbacks_run_in_the_interrupt_thread_also_while_others_wait():
+    with Controller.open("sim:nvme?size=16M", interrupts="msix") as ctrl:
+        ns, names, buffer = ctrl.namespaces[1], [], ctrl.alloc(4096)
+        hooks = model_of(ctrl).hooks
+        for round_ in range(1, 21):
+            hooks.hold(lambda qid, command: qid == 1 and command.opcode == 0)
+            request = ns.flush_async()
+            request.add_done_callback(lambda _: names.append(threading.current_thread().name))
+            releasing = threading.Thread(target=hooks.release, daemon=True)
+            releasing.start()
+            end = time.monotonic() + 20
+            while len(names) < round_:
+                assert time.monotonic() < end
+                ns.read(buffer, lba=0)
+            releasing.join(20)
+        assert all("vector 1" in name for name in names), names
+
+
+def test_blocking_calls_of_many_threads_share_a_queue():
+    for interrupts in ("msix", None):
+        with Controller.open("sim:nvme?size=16M", interrupts=interrupts, depth=3) as ctrl:
+            ns, errors = ctrl.namespaces[1], []
+
+            def work(number, ns=ns, errors=errors):
+                try:
+                    data = bytes([number]) * 4096
+                    for lba in range(number * 8, number * 8 + 80, 8):
+                        ns.write_bytes(data, lba=lba + number * 80)
+                        assert ns.read_bytes(lba=lba + number * 80, blocks=8) == data
+                except BaseException as error:
+                    errors.append(error)
+
+            running = [threading.Thread(target=work, args=(n,), daemon=True) for n in range(6)]
+            for thread in running:
+                thread.start()
+            for thread in running:
+                thread.join(30)
+                assert not thread.is_alive()
+            assert not errors
 
 
 def test_many_more_requests_than_the_queue_holds():
