@@ -76,6 +76,23 @@ SLOTS = Guest(
     ),
 )
 
+# Plain device memory that QEMU reaches by calls, each of which it can write to a log (trace event
+# memory_region_ops_*); the monitor inside the guest switches that on: cases/case_rules.py.
+RULES = Guest(
+    name="rules",
+    devices=(
+        "nvme,serial=pymmio-0,drive=nvme0,cmb_size_mb=1,legacy-cmb=on",
+        "virtio-serial-pci",
+        "virtserialport,chardev=monitor,name=monitor",
+    ),
+    disks=(Disk("nvme0", 16 * MIB),),
+    qemu_arguments=(
+        *("-chardev", f"socket,id=qmp,abstract=on,path={RUN},server=on,wait=off"),
+        *("-chardev", f"socket,id=monitor,abstract=on,path={RUN}"),
+        *("-mon", "chardev=qmp,mode=control"),
+    ),
+)
+
 NETWORK = Guest(name="network", devices=("virtio-net-pci,disable-legacy=on,iommu_platform=on",))
 
 # Each kind of reset: none (edu), FLR (nvme), power management and bus (e1000e alone behind a
@@ -121,5 +138,16 @@ S390X = Guest(
 
 GUESTS = {
     guest.name: guest
-    for guest in (DEFAULT, GROUPS, VIRTIO_IOMMU, SHARED, SLOTS, NETWORK, EXTRAS, NO_IOMMU, S390X)
+    for guest in (
+        DEFAULT,
+        GROUPS,
+        VIRTIO_IOMMU,
+        SHARED,
+        SLOTS,
+        RULES,
+        NETWORK,
+        EXTRAS,
+        NO_IOMMU,
+        S390X,
+    )
 }
