@@ -45,6 +45,13 @@ def _prepare_arch() -> str | None:
     return None
 
 
+def _prepare_s390x() -> str | None:
+    """Fetch an s390x QEMU, kernel and Python into the cache; return why they cannot be had."""
+    if subprocess.run([PYTHON, "-m", "tests.s390x.needs", "--install"], cwd=ROOT).returncode:
+        return "python -m tests.s390x.needs --install failed, see above"
+    return None
+
+
 @dataclass(frozen=True)
 class Tier:
     """A name, the commands that must succeed, and what to do before."""
@@ -80,6 +87,7 @@ TIERS = (
     ),
     Tier("arch", (_pytest("tests/arch"),), _prepare_arch),
     Tier("guest", (_pytest("tests/guest"),), _prepare_guest, deadline_s=3600),
+    Tier("s390x", (_pytest("tests/s390x"),), _prepare_s390x),
 )
 
 

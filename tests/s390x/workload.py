@@ -1,20 +1,31 @@
-"""What an NVMe controller is asked to do in the guest; a program as well, for another preload.
+"""What a controller is asked to do in the guest; a program as well, to be run with a preload.
 
-``python -m tests.s390x.workload ADDRESS ACCESS HOW``
+``python -m tests.s390x.workload keep_4_mib ADDRESS ACCESS HOW``, or
+``... write_cells ADDRESS ACCESS``, ``... read_cells ADDRESS ACCESS``
 """
 
 from __future__ import annotations
 
 import random
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
 
+from pymmio import open_device
 from pymmio.handle import Access
+from pymmio.mmio import Region
 from pymmio_drivers.nvme import Controller
 
 MIB = 1 << 20
 SIZE = 4 * MIB
 START_LBA = 2048
+
+WIDTHS = (1, 2, 4, 8)
+MEMORY = 2  # BAR: the controller's memory buffer
+CELL = bytes(range(0x10, 0x20))  # 16 different bytes
+# Where the cells of the four widths stand: at the start, around a page's end, at the end.
+CELLS = [(g + 16 * i, w) for g in (0, 4096 - 32, MIB - 64) for i, w in enumerate(WIDTHS)]
 
 
 def keep_4_mib(address: str, access: str, how: str) -> None:
@@ -38,5 +49,43 @@ def keep_4_mib(address: str, access: str, how: str) -> None:
                 assert view == data
 
 
+@contextmanager
+def memory(address: str, access: str) -> Iterator[Region]:
+    """Open the memory buffer for the block."""
+    with open_device(f"vfio:{address}", access=access) as device:
+        region = device.region(MEMORY)
+        assert region.access is Access(access)
+        yield region
+
+
+def write_cells(address: str, access: str) -> None:
+    """Write each cell in its own width."""
+    with memory(address, access) as region:
+        for cell, width in CELLS:
+            for at in range(0, 16, width):
+                region.write(cell + at, width, int.from_bytes(CELL[at : at + width], "little"))
+
+
+def read_cells(address: str, access: str) -> None:
+    """Read each cell in every width, one by one and as a block."""
+    with memory(address, access) as region:
+        for cell, written in CELLS:
+            for width in WIDTHS:
+                values = [region.read(cell + at, width) for at in range(0, 16, width)]
+                data = b"".join(value.to_bytes(width, "little") for value in values)
+                assert data == CELL, (cell, written, width, data)
+                assert region.read_block(cell, 16, width=width) == CELL
+
+
+def copy(address: str, access: str) -> None:
+    """Copy more than QEMU takes at once: it turns the bytes of longer stores around."""
+    data = bytes(n * 7 & 0xFF for n in range(3 * 4096))
+    with memory(address, access) as region:
+        region.write_combined(4096 - 64, data)
+        assert region.read_block(4096 - 64, len(data), width=8) == data
+        region.write_block(0x20000, data, width=4)
+        assert region.read_block(0x20000, len(data), width=4) == data
+
+
 if __name__ == "__main__":
-    keep_4_mib(*sys.argv[1:])
+    globals()[sys.argv[1]](*sys.argv[2:])

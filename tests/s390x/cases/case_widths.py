@@ -2,54 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
-import pymmio
-from pymmio.mmio import Region
 from tests.guest.case import case
 from tests.guest.inside import NVME, Function, bound_to_vfio
+from tests.s390x import workload
+from tests.s390x.instructions import LOAD, STORE, STORE_BLOCK, run_with_instructions
+from tests.s390x.workload import CELLS, WIDTHS
 
 WAYS = ("syscall", "pread")
-WIDTHS = (1, 2, 4, 8)
-MEMORY = 2  # BAR
-CELL = bytes(range(0x10, 0x20))  # 16 different bytes
-# Where the cells of the four widths stand: at the start, around a page's end, at the end.
-GROUPS = (0, 4096 - 32, (1 << 20) - 64)
 
 
-@contextmanager
-def _memory(function: Function, access: str) -> Iterator[Region]:
-    with pymmio.open_device(f"vfio:{function.address}", access=access) as device:
-        region = device.region(MEMORY)
-        assert region.access == access
-        yield region
+def _clear(function: Function) -> None:
+    with workload.memory(function.address, "syscall") as region:
+        for cell, _ in CELLS:
+            region.write_block(cell, bytes(16), width=8)
 
 
 @case(guest="s390x", timeout_s=120, params=tuple(f"{w}-{r}" for w in WAYS for r in WAYS))
 def case_what_is_written_in_one_width_is_read_in_all(ways: str) -> None:
     writer, reader = ways.split("-")
-    cells = [(group + 16 * i, width) for group in GROUPS for i, width in enumerate(WIDTHS)]
     with bound_to_vfio(NVME) as function:
-        with _memory(function, writer) as region:
-            for cell, width in cells:
-                region.write_block(cell, bytes(16), width=8)
-                for at in range(0, 16, width):
-                    region.write(cell + at, width, int.from_bytes(CELL[at : at + width], "little"))
-        with _memory(function, reader) as region:
-            for cell, _ in cells:
-                for width in WIDTHS:
-                    values = [region.read(cell + at, width) for at in range(0, 16, width)]
-                    assert b"".join(v.to_bytes(width, "little") for v in values) == CELL
-                    assert region.read_block(cell, 16, width=width) == CELL
+        _clear(function)
+        workload.write_cells(function.address, writer)
+        workload.read_cells(function.address, reader)
+
+
+@case(guest="s390x", timeout_s=240)
+def case_one_memory_io_instruction_for_each_access() -> None:
+    with bound_to_vfio(NVME) as function:
+        _clear(function)
+        executed = run_with_instructions("write_cells", function.address, "mio")
+        # Three cells of 16 bytes for each width.
+        assert executed[STORE] == {"1": 48, "2": 24, "4": 12, "8": 6}, executed
+        assert executed[LOAD] == {}, executed
+        workload.read_cells(function.address, "syscall")
+
+        executed = run_with_instructions("read_cells", function.address, "mio")
+        # Twelve cells in each width, once one by one and once as a block.
+        assert executed[LOAD] == {str(w): 12 * 2 * 16 // w for w in WIDTHS}, executed
+        assert executed[STORE] == {}, executed
 
 
 @case(guest="s390x", timeout_s=120, params=WAYS)
 def case_copies_of_any_length_arrive_whole(access: str) -> None:
-    # QEMU turns the bytes of a store of more than 8 around: no copy may go that way.
-    data = bytes(n * 7 & 0xFF for n in range(3 * 4096))
-    with bound_to_vfio(NVME) as function, _memory(function, access) as region:
-        region.write_combined(4096 - 64, data)
-        assert region.read_block(4096 - 64, len(data), width=8) == data
-        region.write_block(0x20000, data, width=4)
-        assert region.read_block(0x20000, len(data), width=4) == data
+    with bound_to_vfio(NVME) as function:
+        workload.copy(function.address, access)
+
+
+@case(guest="s390x", timeout_s=240)
+def case_copies_by_memory_io_instructions_are_store_blocks() -> None:
+    with bound_to_vfio(NVME) as function:
+        executed = run_with_instructions("copy", function.address, "mio")
+    moved = sum(int(length) * times for length, times in executed[STORE_BLOCK].items())
+    assert moved == 3 * 4096, executed
+    assert all(int(length) <= 128 for length in executed[STORE_BLOCK]), executed
+    assert executed[STORE] == {"4": 3 * 1024}, executed
+    assert executed[LOAD] == {"4": 3 * 1024, "8": 3 * 512}, executed
