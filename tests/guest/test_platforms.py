@@ -36,7 +36,7 @@ def test_other_root_gets_the_project_and_its_modules(tmp_path: Path) -> None:
     foreign = Files(("qemu",), Path("kernel"), Path("busybox"), root=tmp_path)
     assert foreign.project == Path("/project")
     script = init_script(["a"], {}, "true", modules=["9p.ko"], project=foreign.project)
-    assert script.index("insmod /modules/9p.ko") < script.index("mount -t 9p")
+    assert script.index("insmod /modules/9p.ko") < script.index("p9 root /host")
     assert "lowerdir=/replaced:/project project /host/project" in script
 
 
