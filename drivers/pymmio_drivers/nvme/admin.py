@@ -114,13 +114,12 @@ class Admin:
                 hint="Split the transfer",
             )
         with self._scratch.take(size) as buffer:
-            if send:
-                with look_at(buffer) as view:
-                    view[:] = send
+            with look_at(buffer) as view:
+                view[:size] = send or bytes(size)  # of an earlier command nothing is to be seen
             request = self._request(what, timeout_s, buffer)
             result = self._wait(request, entry, buffer.iova, size)
             with look_at(buffer) as view:
-                return AdminResult(result, b"" if send else bytes(view))
+                return AdminResult(result, b"" if send else bytes(view[:size]))
 
     def start(self, entry: bytes, what: str, *, timeout_s: float) -> Request:
         """Send a ready entry without data and return its request."""

@@ -112,7 +112,7 @@ def measure(
     run.stall_ns = int(controller.settings.timeout_s * 1e9)
     pages = -(-block_size // controller.page_size)
     stride = (pages + list_pages_needed(block_size, controller.page_size)) * controller.page_size
-    with controller.scratch.take(stride * queue_depth) as memory:
+    with controller.scratch.take(stride * queue_depth, fresh=True) as memory:
         start = time.monotonic()
         run.deadline_ns = 0 if count else int((start + seconds) * 1e9)
         _Run(controller, run, memory, stride, block_size).go(seconds, progress)
