@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -10,6 +11,8 @@ import zipfile
 from pathlib import Path
 
 import pytest
+
+from pymmio.check.accessors import Verdict, prove_table
 
 ROOT = Path(__file__).resolve().parents[2]
 pytestmark = pytest.mark.package
@@ -74,12 +77,18 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
         "pymmio/arch/io.h",
         "pymmio/arch/s390x/io.h",
         "pymmio/mmio/doorbell.h",
+        "pymmio/check/accessors/_recorder.abi3.so",
+        "pymmio/check/accessors/qemu_plugin.c",
         "pymmio/py.typed",
         "pymmio_drivers/nvme/_engine.abi3.so",
         "pymmio_drivers/edu.py",
     ):
         assert wanted in names
-    assert not [name for name in names if "/tests/" in name or name.endswith((".o", "_core.c"))]
+    assert not [
+        name
+        for name in names
+        if "/tests/" in name or name.endswith((".o", "_core.c", "_recorder.c"))
+    ]
 
 
 def test_every_python_file_of_the_checkout_is_in_the_wheel(wheel: Path) -> None:
@@ -100,6 +109,29 @@ def test_the_sdist_builds_and_holds_what_building_takes(built: Path) -> None:
 def test_the_command_runs(installed: Path, tmp_path: Path) -> None:
     assert "0." in run(installed / "pymmio", "--version", cwd=tmp_path)
     assert "Usage" in run(installed / "pymmio", "--help", cwd=tmp_path)
+
+
+def test_each_access_of_the_core_in_the_wheel_is_exact(wheel: Path) -> None:
+    rows = prove_table(wheel)
+    assert {(row.width, row.direction) for row in rows} >= {
+        (width, direction) for width in (1, 2, 4, 8) for direction in ("read", "write")
+    }
+    for row in rows:
+        assert row.static is Verdict.EXACT, row
+
+
+def test_without_the_tools_of_the_check_nothing_is_proven(installed: Path, tmp_path: Path) -> None:
+    done = subprocess.run(
+        [installed / "pymmio", "check", "accessors", "--subject", "pymmio", "--json"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+    assert done.returncode == 1, done.stderr
+    rows = json.loads(done.stdout)
+    assert {(row["static"], row["dynamic"]) for row in rows} == {("unproven", "unproven")}
+    assert {row["verdict"] for row in rows if row["subject"] == "pymmio"} == {"unproven"}
 
 
 def test_a_driver_runs_from_the_wheel(installed: Path, tmp_path: Path) -> None:
