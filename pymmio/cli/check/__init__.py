@@ -14,6 +14,7 @@ __all__ = ["check"]
     lazy={
         "accessors": "pymmio.cli.check.accessors:accessors",
         "rules": "pymmio.cli.check.rules:rules",
+        "porting": "pymmio.cli.check.porting:porting",
     },
     short_help="Prove what accesses really are made.",
     epilog="""\b
