@@ -101,6 +101,8 @@ class QueuePair:
             else:
                 self._backlog.extend(commands)
                 error = self._pump(finished)
+            if error is None and not request.has_callbacks and self._may_take():
+                _, error = self._take(finished)  # simulated devices have done by now
             self.broken = error
         if finished or error is not None:
             self._settle(finished, error)
@@ -171,29 +173,37 @@ class QueuePair:
         """
         total = 0
         finished: list[Operation] = []
-        error: PymmioError | None = None
         with self.lock:
-            if not callbacks and self._may_call_back():
+            if not callbacks and not self._may_take():
                 return 0
             error = self.broken
-            while self._state == "open" and error is None and self._exclusive is None:
-                done, error = self.engine.reap()
-                for one in done:
-                    self._complete(one, finished)
-                total += len(done)
-                if done and self._backlog and error is None:
-                    error = self._pump(finished)
-                if len(done) < BATCH:
-                    break
+            if self._state == "open" and error is None and self._exclusive is None:
+                total, error = self._take(finished)
             self.broken = error
         if finished or error is not None:
             self._settle(finished, error)
         return total
 
-    def _may_call_back(self) -> bool:
-        if self._backlog:
+    def _take(self, finished: list[Operation]) -> tuple[int, PymmioError | None]:
+        """Take all completions that are there; return how many, and what went wrong."""
+        total = 0
+        while True:
+            done, error = self.engine.reap()
+            for one in done:
+                self._complete(one, finished)
+            total += len(done)
+            if done and self._backlog and error is None:
+                error = self._pump(finished)
+            if len(done) < BATCH or error is not None:
+                return total, error
+
+    def _may_take(self) -> bool:
+        """Whether any thread may take completions: not if callbacks could then run in it."""
+        if self.is_polled:
             return True
-        return any(command.request.has_callbacks for command in self._outstanding.values())
+        if self._backlog:
+            return False
+        return not any(command.request.has_callbacks for command in self._outstanding.values())
 
     def _complete(self, done: Done, finished: list[Operation]) -> None:
         command = self._outstanding.pop(done.cid)
@@ -218,12 +228,13 @@ class QueuePair:
         Returns soon where interrupts do it, except inside a callback of a request, which
         runs in the interrupt thread.  Returns what is left of the time.
         """
+        if request.done():
+            return None
         self._require_not_forked()
         if not self.is_polled and not getattr(_callbacks, "depth", 0):
             if not request.has_callbacks:
                 self._look_briefly(request)
             return timeout
-        self.reap()
         end = None if timeout is None else time.monotonic() + timeout
         while not request.done():
             left = _SLICE_S if end is None else end - time.monotonic()
@@ -234,7 +245,6 @@ class QueuePair:
 
     def _look_briefly(self, request: Operation) -> None:
         """Take what is completed sooner than an interrupt could wake anybody."""
-        self.reap(callbacks=False)
         events = self.engine.events()
         if not request.done() and self.engine.wait(events, _BRIEF_S):
             self.reap(callbacks=False)
