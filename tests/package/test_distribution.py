@@ -69,7 +69,8 @@ def test_the_wheel_is_abi3_for_this_architecture(wheel: Path) -> None:
 
 
 def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
-    names = zipfile.ZipFile(wheel).namelist()
+    with zipfile.ZipFile(wheel) as archive:
+        names = archive.namelist()
     tops = {name.split("/")[0] for name in names}
     assert {t for t in tops if not t.endswith(".dist-info")} == {"pymmio", "pymmio_drivers"}
     for wanted in (
@@ -92,7 +93,8 @@ def test_the_wheel_holds_the_packages_and_nothing_else(wheel: Path) -> None:
 
 
 def test_every_python_file_of_the_checkout_is_in_the_wheel(wheel: Path) -> None:
-    names = set(zipfile.ZipFile(wheel).namelist())
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
     for root in (ROOT, ROOT / "drivers"):
         for package in ("pymmio", "pymmio_drivers"):
             for path in (root / package).rglob("*.py"):
@@ -101,7 +103,8 @@ def test_every_python_file_of_the_checkout_is_in_the_wheel(wheel: Path) -> None:
 
 def test_the_sdist_builds_and_holds_what_building_takes(built: Path) -> None:
     (path,) = built.glob("*.tar.gz")
-    names = {name.partition("/")[2] for name in tarfile.open(path).getnames()}
+    with tarfile.open(path) as archive:
+        names = {name.partition("/")[2] for name in archive.getnames()}
     assert {"setup.py", "pyproject.toml", "LICENSE", "pymmio/arch/fault.c"} <= names
     assert not [name for name in names if name.endswith(".so")]
 

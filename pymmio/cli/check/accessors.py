@@ -82,9 +82,10 @@ def accessors(
     part; that counts only if a subject that is known to be torn is seen torn in the same run.
     The verdict is exact only if all three are. What cannot be shown is unproven.
 
-    A function of --object is called with a pointer and returns the value, an unsigned integer of the
-    width; with --write it takes the value after the pointer. A function of --callable is called with (memoryview, offset, width), with --write
-    with the value too. All of it runs in child processes on memory of their own.
+    A function of --object is called with a pointer and returns the value, an unsigned integer of
+    the width; with --write it takes the value after the pointer. A function of --callable is
+    called with (memoryview, offset, width), with --write with the value too. All of it runs in
+    child processes on memory of their own.
 
     Exit code 1 unless what was asked for is exact: pymmio itself without other subjects, and the
     static part alone where --object has no --symbol.
