@@ -14,7 +14,6 @@ from pymmio_drivers.nvme.buffers import look_at
 from pymmio_drivers.nvme.engine import ffi, lib
 from pymmio_drivers.nvme.errors import CommandTimeout, LbaOutOfRange
 from pymmio_drivers.nvme.prp import build_prps, list_pages_needed
-from pymmio_drivers.nvme.request import Request
 from pymmio_drivers.nvme.status import describe
 
 if TYPE_CHECKING:
@@ -142,7 +141,7 @@ class _Run:
                 with look_at(memory) as view:
                     where = at + list_offset
                     view[where : where + len(prps.entries)] = prps.entries
-        self._request = controller.io_request(Request, "measure", (memory,))
+        self._request = controller.io_request("measure", (memory,))
         self._request.timeout_s = math.inf  # the run sees to its own
 
     def go(self, seconds: float, progress: Callable[[float], None] | None) -> None:

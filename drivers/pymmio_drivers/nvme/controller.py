@@ -213,10 +213,14 @@ class Controller:
         """Memory for single commands."""
         return self._machine.scratch
 
-    def io_request(
+    def io_request(self, what: str | Callable[[], str], held: Sequence[DmaBuffer]) -> Request:
+        """Make a request for the calling thread's I/O queue."""
+        return self.io_operation(Request, what, held)
+
+    def io_operation(
         self, kind: type[AnyOperation], what: str | Callable[[], str], held: Sequence[DmaBuffer]
     ) -> AnyOperation:
-        """Make a request, or a call, for the calling thread's I/O queue."""
+        """Make an operation, of the kind that says how its caller waits, likewise."""
         self._recovery.require_ready()
         return kind(self.thread_queue(), what, timeout_s=self.settings.timeout_s, held=held)
 
@@ -225,7 +229,7 @@ class Controller:
         return self._recovery.explained(error)
 
     def send(self, request: Operation, commands: list[Command]) -> None:
-        """Send the commands of a request that :meth:`io_request` made."""
+        """Send the commands of an operation that was made for it."""
         self._recovery.dispatch(request.queue, request, commands)
 
     def thread_queue(self) -> QueuePair:

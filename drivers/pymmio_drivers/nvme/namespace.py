@@ -264,7 +264,7 @@ class Namespace(Blocks):
             blocks = self.whole_blocks(verb, buffer.size) if isinstance(buffer, DmaBuffer) else 0
         iova = check_buffer(controller.device.dma, verb, self, buffer, blocks * size)
         self.check_range(verb, lba, blocks)
-        operation = controller.io_request(
+        operation = controller.io_operation(
             kind, lambda: f"{verb} of {self}, lba {lba}, {blocks} blocks", (buffer,)
         )
         step = min(_MAX_BLOCKS, controller.max_transfer // size)
@@ -281,7 +281,7 @@ class Namespace(Blocks):
         return self._send(request, [Command(request, entry) for entry in entries])
 
     def _request(self, what: str, *held: DmaBuffer) -> Request:
-        return self.controller.io_request(Request, what, held)
+        return self.controller.io_request(what, held)
 
     def _send(self, request: Request, commands: list[Command]) -> Request:
         self.controller.send(request, commands)

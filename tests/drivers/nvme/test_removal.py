@@ -15,7 +15,7 @@ from pymmio_drivers.nvme import (
     State,
     command,
 )
-from pymmio_drivers.nvme.request import Command, Request
+from pymmio_drivers.nvme.request import Command
 
 SOON_S = 10.0
 """Much less than the time-out of the commands here, which is a minute."""
@@ -129,7 +129,7 @@ def test_calls_notice_that_an_idle_device_was_pulled_out(patient):
 
 
 def test_late_command_of_a_device_that_left_is_no_mere_time_out(patient):
-    request = patient.io_request(Request, "flush", ())
+    request = patient.io_request("flush", ())
     request.timeout_s = 0.0
     slot_of(patient).unplug("zeros", request=False)
     patient.send(request, [Command(request, command.flush(1))])
