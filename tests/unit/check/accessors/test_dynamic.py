@@ -117,6 +117,8 @@ def touch(code: str, offset: int = 16, write: int = 0) -> dict[str, object]:
         (MACHINE, [touch("0107", write=1)], "write", Verdict.REPEATED),  # add [rdi], eax
         (MACHINE, [touch("a4", 16), touch("a4", 17)], "read", Verdict.UNPROVEN),  # two of four
         (MACHINE, [touch("90")], "read", Verdict.UNPROVEN),  # nop: cannot have faulted
+        # vmovdqu8 [rax]{k1}, zmm16: a mask decides
+        (MACHINE, [touch("62e17f497f00", write=1)], "write", Verdict.UNPROVEN),
         (MACHINE, [touch("06")], "read", Verdict.UNPROVEN),  # no instruction
         ("EM_AARCH64", [touch("01084029", write=-1)], "read", Verdict.SPLIT),  # ldp: 8 bytes
         ("EM_AARCH64", [touch("010040b9", write=-1)], "read", Verdict.EXACT),
