@@ -70,7 +70,7 @@ class AccessRecorderModel(DeviceModel):
         refuse_unknown("access-recorder", unknown, ("limit", "size"))
         self.size = as_size("size", size)
         if self.size < 4096 or self.size & (self.size - 1):
-            raise UriError(f"option size={size} is no power of two from 4K on", hint="size=64K")
+            raise UriError(f"option size={size} is no power of two from 4K on", hint="Size=64K")
         self.limit = as_int("limit", limit, low=1)
         self.bars = (
             BarSpec(index=_RECORDED, size=self.size),

@@ -18,11 +18,11 @@ def as_int(name: str, value: str | int, *, low: int = 0, high: int = (1 << 64) -
     except ValueError:
         raise UriError(
             f"option {name}={value!r} is not a whole number",
-            hint=f"write a number from {low} to {high}, decimal or 0x…",
+            hint=f"Write a number from {low} to {high}, decimal or 0x…",
         ) from None
     if not low <= number <= high:
         raise UriError(
-            f"option {name}={value} is out of range", hint=f"choose from {low} to {high}"
+            f"option {name}={value} is out of range", hint=f"Choose from {low} to {high}"
         )
     return number
 
@@ -41,7 +41,7 @@ def as_size(name: str, value: str | int) -> int:
     if not digits.isascii() or not digits.isdigit() or int(digits) == 0:
         raise UriError(
             f"option {name}={value!r} is not a size",
-            hint="write bytes, or a number with K, M, G or T such as 64M",
+            hint="Write bytes, or a number with K, M, G or T such as 64M",
         )
     return int(digits) * unit
 
@@ -55,7 +55,7 @@ def as_bool(name: str, value: str | bool | int) -> bool:
         return True
     if text in {"0", "off", "no", "false"}:
         return False
-    raise UriError(f"option {name}={value!r} is neither on nor off", hint=f"write {name}=on or off")
+    raise UriError(f"option {name}={value!r} is neither on nor off", hint=f"Write {name}=on or off")
 
 
 def refuse_unknown(model: str, given: Collection[str], known: Collection[str]) -> None:
@@ -64,5 +64,5 @@ def refuse_unknown(model: str, given: Collection[str], known: Collection[str]) -
         if name not in known:
             raise UriError(
                 f"model {model} has no option {name!r}",
-                hint=f"it has: {', '.join(sorted(known))}",
+                hint=f"It has: {', '.join(sorted(known))}",
             )

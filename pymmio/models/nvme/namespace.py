@@ -66,7 +66,7 @@ def open_namespaces(options: NvmeOptions) -> tuple[Storage, dict[int, Namespace]
         storage.close()
         raise UriError(
             f"{storage.name} has {storage.size} bytes: less than one block for each namespace",
-            hint="give a larger size=",
+            hint="Give a larger size=",
         )
     return storage, {
         nsid: Namespace(nsid, storage, (nsid - 1) * each, each, shift, options.serial)

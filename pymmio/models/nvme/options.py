@@ -76,7 +76,7 @@ class NvmeOptions:
                 values["version"] = _VERSIONS[str(given["version"])]
             except KeyError:
                 raise UriError(
-                    f"option version={given['version']!r} is not known", hint="choose 1.4 or 2.0"
+                    f"option version={given['version']!r} is not known", hint="Choose 1.4 or 2.0"
                 ) from None
         options = cls(**values)  # type: ignore[arg-type]
         options._check()
@@ -85,23 +85,23 @@ class NvmeOptions:
     def _check(self) -> None:
         if self.block_size not in (512, 4096):
             raise UriError(
-                f"option block_size={self.block_size} is not offered", hint="choose 512 or 4096"
+                f"option block_size={self.block_size} is not offered", hint="Choose 512 or 4096"
             )
         if self.size is not None and self.size % self.block_size:
             raise UriError(
                 f"option size={self.size} is no multiple of the block size {self.block_size}",
-                hint="choose a size that holds whole blocks",
+                hint="Choose a size that holds whole blocks",
             )
         if self.msi & (self.msi - 1):
             raise UriError(
-                f"option msi={self.msi} is no power of two", hint="choose 0, 1, 2, 4, 8, 16 or 32"
+                f"option msi={self.msi} is no power of two", hint="Choose 0, 1, 2, 4, 8, 16 or 32"
             )
         if self.ns > self.nn:
             raise UriError(
-                f"option ns={self.ns} is larger than nn={self.nn}", hint="raise nn, or lower ns"
+                f"option ns={self.ns} is larger than nn={self.nn}", hint="Raise nn, or lower ns"
             )
         if not self.serial.isascii() or not 1 <= len(self.serial) <= 20:
             raise UriError(
                 f"option serial={self.serial!r} does not fit",
-                hint="choose 1 to 20 ASCII characters",
+                hint="Choose 1 to 20 ASCII characters",
             )

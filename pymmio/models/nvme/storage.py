@@ -64,7 +64,7 @@ class MemoryStorage(Storage):
         except (OSError, OverflowError, ValueError) as error:
             raise BudgetExceeded(
                 f"{size} bytes of address space for the model's blocks were refused: {error}",
-                hint="choose a smaller size=, or file= for a sparse file",
+                hint="Choose a smaller size=, or file= for a sparse file",
             ) from error
         self._view = memoryview(self._map)
         self._can_discard = self._try_discard()
@@ -131,37 +131,37 @@ class FileStorage(Storage):
         except PermissionError as error:
             raise PermissionRefused(
                 f"file {path!r} cannot be opened for reading and writing",
-                hint="the model needs a writable file: change its mode, or copy it",
+                hint="The model needs a writable file: change its mode, or copy it",
             ) from error
         except OSError as error:
             if error.errno == errno.EROFS:
                 raise PermissionRefused(
                     f"file {path!r} lies on a file system that is mounted read-only",
-                    hint="the model needs a writable file: copy it elsewhere",
+                    hint="The model needs a writable file: copy it elsewhere",
                 ) from error
             raise UriError(
                 f"file {path!r} cannot be opened: {error.strerror}",
-                hint="name a regular file; with size= it is made if it does not exist",
+                hint="Name a regular file; with size= it is made if it does not exist",
             ) from error
 
     def _prepare(self, path: str, size: int | None) -> int:
         facts = os.fstat(self._fd)
         if not stat.S_ISREG(facts.st_mode):
-            raise UriError(f"{path!r} is not a regular file", hint="name a disk image file")
+            raise UriError(f"{path!r} is not a regular file", hint="Name a disk image file")
         try:
             fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             raise DeviceBusy(
-                f"file {path!r} is used by another model", hint="close it, or use a copy"
+                f"file {path!r} is used by another model", hint="Close it, or use a copy"
             ) from error
         if size is None:
             if not facts.st_size:
-                raise UriError(f"file {path!r} is empty", hint="give size= to make it larger")
+                raise UriError(f"file {path!r} is empty", hint="Give size= to make it larger")
             return facts.st_size
         if facts.st_size > size:
             raise UriError(
                 f"file {path!r} has {facts.st_size} bytes, size= says {size}",
-                hint="leave size= out to use the whole file",
+                hint="Leave size= out to use the whole file",
             )
         os.ftruncate(self._fd, size)
         return size

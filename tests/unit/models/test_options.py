@@ -70,4 +70,4 @@ def test_nvme_options_out_of_range_are_refused(name: str, value: str) -> None:
 def test_an_unknown_option_is_refused_with_those_that_exist(model: type) -> None:
     with pytest.raises(UriError, match="no option 'colour'") as refusal:
         model(colour="red")
-    assert "it has:" in str(refusal.value)
+    assert "It has:" in str(refusal.value)
