@@ -86,6 +86,11 @@ TIERS = (
         ),
     ),
     Tier("arch", (_pytest("tests/arch"),), _prepare_arch),
+    Tier(
+        "big-endian",
+        (_pytest("tests/bigendian"), [PYTHON, "-m", "tests.bigendian.run"]),
+        _prepare_arch,
+    ),
     Tier("guest", (_pytest("tests/guest"),), _prepare_guest, deadline_s=3600),
     Tier("s390x", (_pytest("tests/s390x"),), _prepare_s390x),
 )

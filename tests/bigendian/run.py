@@ -1,7 +1,11 @@
 """Run the test suite under a big-endian Python: s390x, emulated by qemu-user.
 
-``python -m tests.bigendian.run [PYTEST ARGUMENTS]``; without arguments, the whole of SUITE.
-``python -m tests.bigendian.run --python ARGUMENTS`` runs that Python instead of pytest.
+``python -m tests.bigendian.run [PYTEST ARGUMENTS]``; without arguments SUITE, then CASES with
+memory-I/O instructions and system calls emulated (tests/arch/mio), then MAPPED with all mappings
+reached in these ways.
+
+``--python ARGUMENTS`` runs that Python instead of pytest.  ``--way mio|syscall PYTEST ARGUMENTS``
+forces the way of all mappings.
 """
 
 from __future__ import annotations
@@ -10,6 +14,9 @@ import os
 import subprocess
 import sys
 import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from tests.arch.build import BuildFailed
@@ -17,8 +24,64 @@ from tests.bigendian.packages import PythonUnavailable, unpacked_root
 from tests.bigendian.stage import S390X, ForeignCode, make
 
 SUITE = ("tests/unit", "tests/property", "tests/contract", "tests/drivers")
-DEADLINE_S = 1500.0
+CASES = ("tests/bigendian/cases/case_ways.py",)
+MAPPED = ("tests/unit/mmio",)
+WAYS = ("mio", "syscall")
+NO_TESTS_RAN = 5  # pytest's status
+SLOW_S = 120  # a test that takes longer says where it hangs
+DEADLINE_S = 1200.0
 PROCESSES = max(2, os.cpu_count() or 1)
+
+
+@dataclass(frozen=True)
+class Part:
+    """One pytest process: what it runs, and what stands in its environment."""
+
+    arguments: tuple[str, ...]
+    way: str | None = None
+    is_emulated: bool = False
+
+    @property
+    def title(self) -> str:
+        """How it is called in the summary."""
+        return " ".join(self.arguments) + (f", way {self.way}" if self.way else "")
+
+    def command(self) -> list[str]:
+        """Return the arguments of Python."""
+        return [
+            *("-m", "pytest", "-q", "-p", "tests.bigendian.plugin", "-p", "no:cacheprovider"),
+            *("-o", f"faulthandler_timeout={SLOW_S}", *self.arguments),
+        ]
+
+    def variables(self, python: Path) -> dict[str, str]:
+        """Return what the emulator and the plugin read."""
+        forced = {} if self.way is None else {"FORCED_WAY": self.way}
+        if self.way is not None or self.is_emulated:
+            forced["EMULATED_PRELOAD"] = str(python.parents[1] / "libmio.so")
+        return forced
+
+
+def parts(project: Path) -> list[Part]:
+    """Return the whole run in parts of about the same size, the largest first."""
+    weights: dict[str, int] = {}
+    for folder in SUITE:
+        for file in sorted((project / folder).rglob("test_*.py")):
+            inside = file.relative_to(project / folder).parts
+            name = "/".join((folder, inside[0])) if len(inside) > 1 else folder
+            # Files beside folders are named one by one: the folder would bring all below it.
+            key = name if len(inside) > 1 else f"{folder}/{inside[0]}"
+            weights[key] = weights.get(key, 0) + file.stat().st_size
+    largest = max(weights.values())
+    together: list[tuple[int, list[str]]] = []
+    for name, weight in sorted(weights.items(), key=lambda item: -item[1]):
+        for place, (sum_, names) in enumerate(together):
+            if sum_ + weight <= largest:
+                together[place] = (sum_ + weight, [*names, name])
+                break
+        else:
+            together.append((weight, [name]))
+    suite = [Part(tuple(names)) for _, names in together]
+    return [*suite, Part(CASES, is_emulated=True), *(Part(MAPPED, way) for way in WAYS)]
 
 
 def main(arguments: list[str]) -> int:
@@ -32,34 +95,63 @@ def main(arguments: list[str]) -> int:
         except (PythonUnavailable, BuildFailed, ForeignCode) as error:
             print(error, file=sys.stderr)
             return 1
+    if arguments[:1] == ["--python"]:
+        return _run(python, arguments[1:]).returncode
+    if arguments[:1] == ["--way"]:
+        return _show(python, [Part(tuple(arguments[2:]), arguments[1])])
+    if arguments:
+        return _show(python, [Part(tuple(arguments))])
+    return _show(python, parts(python.parents[1] / "project"))
+
+
+def _show(python: Path, wanted: list[Part]) -> int:
+    """Run parts side by side; print what each says when it is over; return 1 if one failed."""
+    bad = 0
+
+    def run(part: Part) -> tuple[Part, subprocess.CompletedProcess[str], float]:
+        start = time.monotonic()
+        done = _run(python, part.command(), is_captured=True, **part.variables(python))
+        return part, done, time.monotonic() - start
+
+    with ThreadPoolExecutor(PROCESSES) as pool:
+        for part, done, seconds in pool.map(run, wanted):
+            is_good = done.returncode in (0, NO_TESTS_RAN)
+            print(f"--- {part.title}: status {done.returncode}, {seconds:.0f} s", flush=True)
+            print(done.stdout if not is_good else _last_lines(done.stdout), flush=True)
+            bad |= not is_good
+    return bad
+
+
+def _last_lines(output: str) -> str:
+    return "\n".join(line for line in output.splitlines()[-4:] if not line.startswith("...."))
+
+
+def _run(
+    python: Path, arguments: list[str], *, is_captured: bool = False, **variables: str
+) -> subprocess.CompletedProcess[str]:
     environment = dict(
         os.environ,
         HYPOTHESIS_PROFILE="emulated",
         PYTHONPATH="",
         PYTHONUNBUFFERED="1",
+        **variables,
     )
-    if arguments[:1] == ["--python"]:
-        command = [str(python), *arguments[1:]]
-    else:
-        parallel = ["-n", str(PROCESSES), "--dist", "loadfile"]
-        if "-n" in arguments or "-s" in arguments:
-            parallel = []
-        command = [
-            *(str(python), "-m", "pytest", "-q", "-p", "tests.bigendian.plugin"),
-            *("-p", "no:cacheprovider", *parallel, *(arguments or SUITE)),
-        ]
+    command = [str(python), *arguments]
     try:
-        done = subprocess.run(
+        return subprocess.run(
             command,
             cwd=python.parents[1] / "project",
             env=environment,
             stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE if is_captured else None,
+            stderr=subprocess.STDOUT if is_captured else None,
+            text=True,
+            errors="replace",
             timeout=DEADLINE_S,
         )
-    except subprocess.TimeoutExpired:
-        print(f"the big-endian run took more than {DEADLINE_S:.0f} s", file=sys.stderr)
-        return 1
-    return done.returncode
+    except subprocess.TimeoutExpired as late:
+        said = late.stdout.decode(errors="replace") if isinstance(late.stdout, bytes) else ""
+        return subprocess.CompletedProcess(command, 1, f"{said}\nmore than {DEADLINE_S:.0f} s")
 
 
 if __name__ == "__main__":
