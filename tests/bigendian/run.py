@@ -21,7 +21,8 @@ from pathlib import Path
 
 from tests.arch.build import BuildFailed
 from tests.bigendian.packages import PythonUnavailable, unpacked_root
-from tests.bigendian.stage import S390X, ForeignCode, make
+from tests.bigendian.stage import S390X, ForeignCode, make, name_of_stage
+from tests.guest.cache import locked
 
 SUITE = ("tests/unit", "tests/property", "tests/contract", "tests/drivers")
 CASES = ("tests/bigendian/cases/case_ways.py",)
@@ -30,6 +31,7 @@ WAYS = ("mio", "syscall")
 NO_TESTS_RAN = 5  # pytest's status
 SLOW_S = 120  # a test that takes longer says where it hangs
 DEADLINE_S = 1200.0
+LOCK_TIMEOUT_S = 1800.0
 PROCESSES = max(2, os.cpu_count() or 1)
 
 
@@ -89,12 +91,17 @@ def main(arguments: list[str]) -> int:
     if reason := S390X.reason_not_ready():
         print(reason, file=sys.stderr)
         return 1
-    with tempfile.TemporaryDirectory(prefix="pymmio-bigendian-") as scratch:
-        try:
-            python = make(unpacked_root(), Path(scratch))
-        except (PythonUnavailable, BuildFailed, ForeignCode) as error:
-            print(error, file=sys.stderr)
-            return 1
+    with locked(name_of_stage(), LOCK_TIMEOUT_S):
+        with tempfile.TemporaryDirectory(prefix="pymmio-bigendian-") as scratch:
+            try:
+                python = make(unpacked_root(), Path(scratch))
+            except (PythonUnavailable, BuildFailed, ForeignCode) as error:
+                print(error, file=sys.stderr)
+                return 1
+        return _do(python, arguments)
+
+
+def _do(python: Path, arguments: list[str]) -> int:
     if arguments[:1] == ["--python"]:
         return _run(python, arguments[1:]).returncode
     if arguments[:1] == ["--way"]:

@@ -19,7 +19,7 @@ from packaging.requirements import Requirement
 
 from tests.arch.architectures import ARCHITECTURES
 from tests.arch.build import BUILDERS, ROOT, build_emulator, build_extension
-from tests.guest.cache import cache_root
+from tests.guest.cache import cache_root, digest
 
 S390X = ARCHITECTURES["s390x"]
 COPIED = ("pymmio", "drivers", "tests", "docs", "benchmarks", "pyproject.toml", "README.md")
@@ -39,13 +39,18 @@ class ForeignCode(Exception):
     """A distribution cannot be borrowed for another architecture."""
 
 
+def name_of_stage() -> str:
+    """Return the name of this checkout's stage in the cache; hold the lock of it meanwhile."""
+    return f"stage-s390x-{digest(str(ROOT))}"
+
+
 def make(root: Path, scratch: Path) -> Path:
     """Bring the stage up to date and return its Python; ``root`` is that of packages.py.
 
     The stage is kept, with the byte code that the emulated Python made.  ``scratch`` gets what
     compilers leave.  Raises BuildFailed or ForeignCode.
     """
-    stage = cache_root() / "stage-s390x"
+    stage = cache_root() / name_of_stage()
     project = stage / "project"
     library = _environment(stage, root)
     _copy_project(project)
