@@ -48,6 +48,7 @@ class App(LazyGroup):
             code = _nobody_reads()
         except (Exception, KeyboardInterrupt) as error:
             code = report(error)
+            _drop_what_cannot_be_written()
         sys.exit(int(code))
 
     def invoke(self, ctx: click.Context) -> Any:
@@ -66,6 +67,14 @@ class App(LazyGroup):
 
             register()
         super()._main_shell_completion(ctx_args, prog_name, COMPLETE_VARIABLE)
+
+
+def _drop_what_cannot_be_written() -> None:
+    """Flush, or drop what a full disk refused: the interpreter would fail on it once more."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        _nobody_reads()
 
 
 def _nobody_reads() -> ExitCode:
