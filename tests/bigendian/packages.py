@@ -14,9 +14,9 @@ from tests.guest.source import APT_TIMEOUT_S, option_sets
 
 SUITE = "trixie"
 ARCHITECTURE = "s390x"
-# cffi's back-end is machine code, and so are parts of Hypothesis's newer wheels; libudev is what
-# pyudev loads.
-PACKAGES = ("python3", "python3-cffi-backend", "python3-hypothesis", "libudev1")
+# What has machine code of its own: cffi's back-end, capstone's library, parts of Hypothesis's
+# newer wheels.
+PACKAGES = ("python3", "python3-cffi", "python3-capstone", "python3-hypothesis")
 RECIPE = 2  # counted up when what is done with the packages changes
 LOCK_TIMEOUT_S = 600.0
 

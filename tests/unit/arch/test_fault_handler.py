@@ -89,7 +89,7 @@ def test_faulthandler_on_after_is_noticed_at_the_next_open() -> None:
         "m = region(); faulthandler.enable()\n"
         "assert fault_handler_state()['SIGBUS'] == 'other'\n"
         "n = region()\n"
-        "assert fault_handler_state() == {'SIGBUS': 'pymmio', 'SIGSEGV': 'pymmio'}\n"
+        "assert set(fault_handler_state().values()) == {'pymmio'}\n"
         "faults(m); faults(n)"
     )
 

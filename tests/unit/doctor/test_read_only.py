@@ -24,7 +24,7 @@ def hook(event, arguments):
         path, mode, flags = arguments
         if flags & WRITING or set(mode or "") & set("wax+"):
             print("open", path, mode, flags)
-    elif event == "subprocess.Popen":
+    elif event in ("subprocess.Popen", "os.posix_spawn"):  # the second follows the first
         executable, words = arguments[0], arguments[1]
         name = os.path.basename(os.fsdecode(words[0]))
         if not name.startswith("qemu-system-") or list(words[1:]) != ["--version"]:
