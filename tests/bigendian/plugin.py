@@ -17,6 +17,8 @@ from tests.bigendian.mio import Emulator
 
 _VFIO = "tests/unit/backend/vfio"
 _MAPPING = "tests/unit/mmio/test_mapping.py"
+_CHECK = "tests/unit/check/accessors"
+_PROOF = "the recorder of accesses does not see through qemu-user; tests/arch is the proof here"
 _MATPLOTLIB = "matplotlib is machine code of the host; nothing of ours is in what it draws"
 LEFT_OUT = {
     f"{_VFIO}/test_descriptor.py::test_a_forked_child_lets_go_and_the_number_stays_harmless": (
@@ -36,6 +38,35 @@ LEFT_OUT = {
     ),
     "tests/unit/regs/test_typing.py": "mypy looks at types, in which there is no byte order",
     "tests/unit/cli/nvme/test_plot.py": _MATPLOTLIB,
+    "tests/unit/cli/test_examples.py::test_examples_without_hardware_run": _MATPLOTLIB,
+    f"{_CHECK}/test_prove.py": _PROOF,
+    f"{_CHECK}/test_emulator.py::test_both_recorders_agree_on_what_is_known": _PROOF,
+    **dict.fromkeys(
+        (
+            f"{_CHECK}/test_dynamic.py::{name}"
+            for name in (
+                "test_a_subject_that_misbehaves_is_unproven_and_the_next_goes_on",
+                "test_a_subject_that_prints_is_heard_none_the_less",
+                "test_a_subject_that_touches_nothing_is_unproven",
+                "test_an_access_of_the_kernel_is_unproven",
+                "test_one_access_is_exact",
+                "test_what_breaks_the_rule_is_told_apart",
+            )
+        ),
+        _PROOF,
+    ),
+    **dict.fromkeys(
+        (
+            f"tests/unit/cli/check/test_accessors.py::{name}"
+            for name in (
+                "test_a_function_of_a_shared_object",
+                "test_a_function_of_python",
+                "test_a_subject_that_breaks_the_rule_ends_with_1",
+                "test_pymmio_is_exact_and_scripts_can_rely_on_the_names",
+            )
+        ),
+        _PROOF,
+    ),
 }
 _SIGNALS = "says which signal it was; tests/bigendian/cases says the same for errnos"
 LEFT_OUT_OF_WAYS = {
