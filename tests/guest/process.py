@@ -14,6 +14,9 @@ from pathlib import Path
 EXIT_TIMEOUT_S = 5.0
 KILL_TIMEOUT_S = 10.0
 
+IF_PARENT = '[ "$PPID" = "$0" ] && exec "$@"'
+"""The parent may have died before the death signal was asked for: then nothing is started."""
+
 
 class Stopped(Exception):
     """A command failed or ran out of time; the message holds its last lines."""
@@ -72,10 +75,10 @@ def line_process(
 ) -> Iterator[LineProcess]:
     """Run ``command``; it is killed on every way out of the block, and when this thread dies.
 
-    setpriv replaces itself with the command, so the process id is the command's own.
+    setpriv and sh replace themselves, so the process id is the command's own.
     """
     process = subprocess.Popen(
-        ["setpriv", "--pdeathsig", "KILL", "--", *command],
+        ["setpriv", "--pdeathsig", "KILL", "--", "sh", "-c", IF_PARENT, str(os.getpid()), *command],
         cwd=cwd,
         env=environment,
         stdin=subprocess.DEVNULL,

@@ -12,7 +12,7 @@ from time import monotonic
 
 import pytest
 
-from tests.guest.process import Stopped, line_process, run_logged
+from tests.guest.process import IF_PARENT, Stopped, line_process, run_logged
 
 STARTER = """
 from tests.guest.process import line_process
@@ -49,6 +49,14 @@ def test_child_ends_when_its_parent_is_killed() -> None:
         finally:
             os.close(pidfd)
     assert ended
+
+
+def test_child_that_lost_its_parent_before_it_asked_for_the_signal_runs_nothing() -> None:
+    orphan = ["sh", "-c", IF_PARENT, "1", "echo", "ran"]
+    assert os.getpid() != 1
+    assert subprocess.run(orphan, capture_output=True, timeout=10.0).stdout == b""
+    child = [*orphan[:3], str(os.getpid()), "echo", "ran"]
+    assert subprocess.run(child, capture_output=True, timeout=10.0).stdout == b"ran\n"
 
 
 def test_command_past_its_deadline_is_stopped_and_logged(tmp_path: Path) -> None:
