@@ -52,4 +52,10 @@ class DeviceUri:
         return f"{self.scheme}:{self.target}" + (f"?{query}" if query else "")
 
 
-_EXAMPLES = {"sim": "sim:nvme?size=64M", "vfio": "vfio:0000:01:00.0"}
+_EXAMPLES = {
+    "qemu": "qemu:edu",
+    "sim": "sim:nvme?size=64M",
+    "sysfs": "sysfs:0000:01:00.0",
+    "vfio": "vfio:0000:01:00.0",
+    "vfio-user": "vfio-user:/run/device.sock",
+}

@@ -18,7 +18,13 @@ from pymmio.uri import DeviceUri
 
 __all__ = ["open_handle", "schemes"]
 
-_BUILT_IN = {"sim": "pymmio.backend.sim", "vfio": "pymmio.backend.vfio"}
+_BUILT_IN = {
+    "qemu": "pymmio.backend.qtest",
+    "sim": "pymmio.backend.sim",
+    "sysfs": "pymmio.backend.sysfs",
+    "vfio": "pymmio.backend.vfio",
+    "vfio-user": "pymmio.backend.vfio_user",
+}
 
 
 def schemes() -> list[str]:

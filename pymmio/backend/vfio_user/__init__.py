@@ -1,0 +1,1 @@
+"""Devices that another process serves: the vfio-user protocol, client and server."""

@@ -1,0 +1,1 @@
+"""Direct access to persistent and shared memory."""

@@ -1,0 +1,1 @@
+"""Virtio devices (virtio 1.2), whatever their transport."""
