@@ -67,6 +67,7 @@ typedef struct pm_doorbell {
     uint32_t pending;
     uint32_t has_pending;
     uint32_t byteswap;
+    uint32_t width;
     uint64_t rings;
     ...;
 } pm_doorbell;

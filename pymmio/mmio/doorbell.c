@@ -5,9 +5,21 @@
 #include "doorbell_setup.h"
 #include "pymmio/arch/fault.h"
 
-static uint32_t to_device(const pm_doorbell *self, uint32_t value)
+/* One number of the doorbell's width, as memory will hold it. */
+typedef union {
+    uint16_t v16;
+    uint32_t v32;
+} cell_t;
+
+static cell_t to_device(const pm_doorbell *self, uint32_t value)
 {
-    return self->byteswap ? __builtin_bswap32(value) : value;
+    cell_t cell = {0};
+
+    if (self->width == 2)
+        cell.v16 = self->byteswap ? __builtin_bswap16((uint16_t)value) : (uint16_t)value;
+    else
+        cell.v32 = self->byteswap ? __builtin_bswap32(value) : value;
+    return cell;
 }
 
 /* Who asks later may be another thread. */
@@ -23,11 +35,16 @@ static int keep_why(pm_doorbell *self, int error)
 
 static int ring_mapped(pm_doorbell *self, uint32_t value)
 {
+    volatile uint8_t *at = self->mapping->base + self->offset;
+    cell_t cell = to_device(self, value);
     int error = pm_mapping_enter(self->mapping);
+
     if (error)
         return error;
-    error = PM_STORE(32, self->mapping->way, self->mapping->base + self->offset,
-                     to_device(self, value));
+    if (self->width == 2)
+        error = PM_STORE(16, self->mapping->way, at, cell.v16);
+    else
+        error = PM_STORE(32, self->mapping->way, at, cell.v32);
     pm_mapping_leave(self->mapping);
     self->rings++;
     return error == PM_ERRNO || error == PM_MIO ? keep_why(self, error) : error;
@@ -35,14 +52,14 @@ static int ring_mapped(pm_doorbell *self, uint32_t value)
 
 static int ring_syscall(pm_doorbell *self, uint32_t value)
 {
-    uint32_t bytes = to_device(self, value);
+    cell_t cell = to_device(self, value);
     ssize_t n;
 
     if (self->fd < 0)
         return PM_CLOSED;
-    n = pwrite(self->fd, &bytes, sizeof(bytes), (off_t)self->file_offset);
+    n = pwrite(self->fd, &cell, self->width, (off_t)self->file_offset);
     self->rings++;
-    if (n == (ssize_t)sizeof(bytes))
+    if (n == (ssize_t)self->width)
         return PM_OK;
     self->error = n < 0 ? errno : EIO;
     return PM_ERRNO;

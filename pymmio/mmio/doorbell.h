@@ -22,6 +22,7 @@ struct pm_doorbell {
     uint32_t pending;                               /* way 3: Python writes it afterwards */
     uint32_t has_pending;
     uint32_t byteswap;
+    uint32_t width;                                 /* bytes: 2 or 4 */
     uint64_t rings;                                 /* how often it was rung */
 };
 

@@ -1,4 +1,4 @@
-"""Doorbells: 32-bit writes that a queue engine in C makes, whatever way the backend has."""
+"""Doorbells: writes that a queue engine in C makes, whatever way the backend has."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import sys
 from typing import TYPE_CHECKING, Any, Literal
 
 from pymmio.arch import ffi, lib
-from pymmio.errors import Closed
+from pymmio.errors import BadArgument, Closed
 from pymmio.mmio.failures import Place, access_failed
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ Way = Literal["mapped", "syscall", "python"]
 
 
 class Doorbell:
-    """One doorbell register.
+    """One doorbell register, ``width`` bytes wide: 4, or 2 as virtio has them.
 
     ``address`` is that of a ``pm_doorbell`` (pymmio/mmio/doorbell.h) for the engine, valid as
     long as this object lives.  Way "mapped" is a store of the core, "syscall" a pwrite with
@@ -28,37 +28,45 @@ class Doorbell:
     calls :meth:`deliver`, which writes it through the region.
     """
 
-    def __init__(self, region: Region, offset: int, way: Way, keep: object = None) -> None:
+    def __init__(
+        self, region: Region, offset: int, width: int, way: Way, keep: object = None
+    ) -> None:
         """Not for callers: use :meth:`Region.doorbell`."""
+        if width not in (2, 4):
+            raise BadArgument(f"a doorbell of {width} bytes", hint="Doorbells have 2 or 4")
         self.region = region
         self.offset = offset
+        self.width = width
         self.way = way
         self._keep = keep
         self._fd = -1
         self._cdata: Any = ffi.new("pm_doorbell *")
+        self._cdata.width = width
 
     @classmethod
-    def mapped(cls, region: Region, offset: int, mapping: Mapping, at: int, swap: bool) -> Doorbell:
+    def mapped(
+        cls, region: Region, offset: int, width: int, mapping: Mapping, at: int, swap: bool
+    ) -> Doorbell:
         """Make a doorbell that stores at ``at`` in the mapping."""
-        self = cls(region, offset, "mapped", mapping)
+        self = cls(region, offset, width, "mapped", mapping)
         lib.pm_doorbell_set_mapped(self._cdata, mapping.cdata, at, swap)
         return self
 
     @classmethod
     def syscall(
-        cls, region: Region, offset: int, fd: int, file_offset: int, big_endian: bool
+        cls, region: Region, offset: int, width: int, fd: int, file_offset: int, big_endian: bool
     ) -> Doorbell:
         """Make a doorbell that writes to ``fd``, which it owns from now on."""
-        self = cls(region, offset, "syscall")
+        self = cls(region, offset, width, "syscall")
         self._fd = fd
         swap = big_endian == (sys.byteorder == "little")
         lib.pm_doorbell_set_syscall(self._cdata, fd, file_offset, swap)
         return self
 
     @classmethod
-    def python(cls, region: Region, offset: int) -> Doorbell:
+    def python(cls, region: Region, offset: int, width: int = 4) -> Doorbell:
         """Make a doorbell whose value Python hands on."""
-        self = cls(region, offset, "python")
+        self = cls(region, offset, width, "python")
         lib.pm_doorbell_set_python(self._cdata)
         return self
 
@@ -82,7 +90,7 @@ class Doorbell:
         if self._cdata.has_pending:
             self._cdata.has_pending = 0
             try:
-                self.region.write32(self.offset, self._cdata.pending)
+                self.region.write(self.offset, self.width, self._cdata.pending)
             except KeyboardInterrupt:  # the ring must not be lost; a failed one must not return
                 self._cdata.has_pending = 1
                 raise
@@ -100,7 +108,7 @@ class Doorbell:
         if error == lib.PM_CLOSED:
             raise Closed(f"{what} is closed", hint="Open the device again")
         db = self._cdata  # the ring may have failed in another thread
-        place = Place(what, self.region.name, self.offset, 4, None, is_write=True)
+        place = Place(what, self.region.name, self.offset, self.width, None, is_write=True)
         raise self.region._explained(
             access_failed(place, error, cc=db.cc, status=db.status, number=db.error)
         )

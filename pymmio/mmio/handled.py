@@ -115,17 +115,17 @@ class HandleRegion(Region):
         self._windows.append(window)
         return window
 
-    def doorbell(self, offset: int) -> Doorbell:
-        """Return a 32-bit doorbell: a pwrite in C, or a value that Python hands on."""
+    def doorbell(self, offset: int, width: int = 4) -> Doorbell:
+        """Return a doorbell: a pwrite in C, or a value that Python hands on."""
         self._require_open()
-        plan(self.rule, offset, 4, self.size, region=self.name, is_write=True)
+        plan(self.rule, offset, width, self.size, region=self.name, is_write=True)
         source = self.handle.pread_source() if self.access is Access.PREAD else None
         if source is None:
-            doorbell = Doorbell.python(self, offset)
+            doorbell = Doorbell.python(self, offset, width)
         else:
             fd, file_offset = source
             doorbell = Doorbell.syscall(
-                self, offset, os.dup(fd), file_offset + self._offset + offset, self._swap
+                self, offset, width, os.dup(fd), file_offset + self._offset + offset, self._swap
             )
         self._doorbells.append(doorbell)
         return doorbell

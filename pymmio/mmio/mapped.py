@@ -199,11 +199,12 @@ class _MappedMethods(Region):
             is_whole=False,
         )
 
-    def doorbell(self, offset: int) -> Doorbell:
-        """Return a 32-bit doorbell whose access is one store of the core."""
+    def doorbell(self, offset: int, width: int = 4) -> Doorbell:
+        """Return a doorbell whose access is one store of the core."""
         self._require_open()
-        plan(self.rule, offset, 4, self.size, region=self.name, is_write=True)
-        return Doorbell.mapped(self, offset, self.mapping, self._offset + offset, self._swap)
+        plan(self.rule, offset, width, self.size, region=self.name, is_write=True)
+        at = self._offset + offset
+        return Doorbell.mapped(self, offset, width, self.mapping, at, self._swap)
 
     def view(self) -> memoryview:
         """Return the region as plain bytes; only where the rule says RAM-like.

@@ -64,8 +64,8 @@ class Region:
             ``offset`` must be a multiple of 8 so that alignment means the same in both.
             """
 
-        def doorbell(self, offset: int) -> Doorbell:
-            """Return a 32-bit doorbell at ``offset`` for a queue engine in C."""
+        def doorbell(self, offset: int, width: int = 4) -> Doorbell:
+            """Return a doorbell of 4 or 2 bytes at ``offset`` for a queue engine in C."""
 
         def close(self) -> None:
             """Let go of the region; later accesses raise Closed."""

@@ -72,10 +72,10 @@ class SparseRegion(Region):
         ]
         return SparseRegion(window, areas) if areas else window
 
-    def doorbell(self, offset: int) -> Doorbell:
+    def doorbell(self, offset: int, width: int = 4) -> Doorbell:
         """Return a doorbell: a store where the register is mapped, else a call."""
-        part, at = self._at(offset, 4)
-        return part.doorbell(at)
+        part, at = self._at(offset, width)
+        return part.doorbell(at, width)
 
     @property
     def closed(self) -> bool:

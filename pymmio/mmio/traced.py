@@ -145,10 +145,10 @@ class TracedRegion(Region):
         """Return a traced window."""
         return TracedRegion(self.inner.window(offset, size, name=name, rule=rule), self.sink)
 
-    def doorbell(self, offset: int) -> Doorbell:
+    def doorbell(self, offset: int, width: int = 4) -> Doorbell:
         """Return a doorbell that goes through this region, so that rings are reported."""
-        self.inner.doorbell(offset).close()  # the same refusals
-        return Doorbell.python(self, offset)
+        self.inner.doorbell(offset, width).close()  # the same refusals
+        return Doorbell.python(self, offset, width)
 
     def view(self) -> memoryview:
         """Return plain bytes, whose accesses cannot be traced."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from pymmio.errors import (
+    BadArgument,
     Closed,
     DeviceTimeout,
     Misaligned,
@@ -302,6 +303,19 @@ def test_a_doorbell_writes_32_bits(make: Make) -> None:
         doorbell.ring(0x11223344)
         assert region.read32(0x1008) == 0x11223344
         assert doorbell.rings == 1
+
+
+def test_a_doorbell_of_two_bytes_leaves_its_neighbours(make: Make) -> None:
+    for byteorder in ("little", "big"):
+        region = make(AccessRule(byteorder=byteorder))
+        region.write64(0x1008, 0)
+        region.doorbell(0x100A, 2).ring(0x1122)
+        assert region.read16(0x100A) == 0x1122
+        assert (region.read16(0x1008), region.read32(0x100C)) == (0, 0)
+        with pytest.raises(Misaligned):
+            region.doorbell(0x1009, 2)
+        with pytest.raises(BadArgument):
+            region.doorbell(0x1008, 8)
 
 
 def test_a_doorbell_of_a_closed_region_raises(make: Make) -> None:
