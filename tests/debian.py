@@ -30,8 +30,9 @@ class PackagesUnavailable(Exception):
 class PackageSet:
     """Packages that are unpacked together.
 
-    ``suites`` are tried in order, best first.  ``has_dependencies`` unpacks everything that the
-    packages depend on as well, so that the folder is a root that programs run in.
+    ``suites`` are tried in order, best first; a suite that builds on another names that one after
+    it ("trixie-backports trixie").  ``has_dependencies`` unpacks everything that the packages
+    depend on as well, so that the folder is a root that programs run in.
     """
 
     name: str
@@ -47,7 +48,10 @@ class PackageSet:
 
 
 class Apt:
-    """apt-get and apt-cache for one architecture and one suite, with state of their own."""
+    """apt-get and apt-cache for one architecture and one suite, with state of their own.
+
+    ``suite`` is as in ``PackageSet.suites``.
+    """
 
     def __init__(self, state: Path, architecture: str, uri: str, suite: str) -> None:
         self.suite = suite
@@ -55,11 +59,14 @@ class Apt:
             (state / folder).mkdir(parents=True, exist_ok=True)
         (state / "status").touch()
         signed_by = f"[signed-by={KEYRING}] " if KEYRING.exists() else ""
-        (state / "sources.list").write_text(f"deb {signed_by}{uri} {suite} main\n")
+        (state / "sources.list").write_text(
+            "".join(f"deb {signed_by}{uri} {part} main\n" for part in suite.split())
+        )
         self.archives = state / "cache/archives"
         settings = {
             "APT::Architecture": architecture,
             "APT::Architectures": architecture,
+            "APT::Default-Release": suite.split()[0],
             "Dir::State": state / "state",
             "Dir::State::status": state / "status",
             "Dir::Cache": state / "cache",
@@ -115,7 +122,7 @@ def _fetch(wanted: PackageSet, work: Path, select: Select, finish: Callable[[Pat
     )
     for suite in wanted.suites:
         for number, uri in enumerate(mirror_uris(listing)):
-            apt = Apt(work / f"apt-{suite}-{number}", wanted.architecture, uri, suite)
+            apt = Apt(work / f"apt-{suite.split()[0]}-{number}", wanted.architecture, uri, suite)
             try:
                 apt.get("update", "--error-on=any")
                 names = select(apt)
