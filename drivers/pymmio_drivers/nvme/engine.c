@@ -3,22 +3,17 @@
  * What the controller writes is hostile: every completion is checked before anything is done
  * with it, and a wrong one stops the queue.  Entries are little-endian on every host.  The
  * device is reached through pm_doorbell only, whatever way that is; DMA memory is plain. */
-#include <sched.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
-#include <time.h>
 
-#include "pymmio/arch/io.h"
 #include "pymmio/mmio/doorbell.h"
+#include "pymmio/mmio/engine.h"
 
 #include "engine.cdef.h"
 
 #define SQE_SIZE 64u
 #define CQE_SIZE 16u
-#define SLICE_MAX_NS 20000000u /* a waiting call comes back this often: signals, Ctrl-C */
-#define SPIN_NS 50000u         /* then let other threads run */
-#define YIELD_NS 2000000u      /* then sleep between looks */
 #define PHASE 0x80000000u      /* in nvme_qp.cq_state */
 #define CQE_PHASE 0x00010000u  /* in DW3 of a completion */
 
@@ -55,33 +50,6 @@ struct nvme_qp {
 
 static slot_t *slots_of(const nvme_qp *qp) { return (slot_t *)(uintptr_t)(qp + 1); }
 static uint32_t *free_slots_of(const nvme_qp *qp) { return (uint32_t *)(slots_of(qp) + qp->slots); }
-
-static uint64_t now_ns(void)
-{
-    struct timespec t;
-    clock_gettime(CLOCK_MONOTONIC, &t);
-    return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
-}
-
-#if __BYTE_ORDER__ == __ORDER_BIG_ENDIAN__
-#define LE16(v) __builtin_bswap16(v)
-#define LE32(v) __builtin_bswap32(v)
-#define LE64(v) __builtin_bswap64(v)
-#else
-#define LE16(v) (v)
-#define LE32(v) (v)
-#define LE64(v) (v)
-#endif
-
-static void put16(uint8_t *p, uint16_t v) { v = LE16(v); memcpy(p, &v, sizeof v); }
-static void put32(uint8_t *p, uint32_t v) { v = LE32(v); memcpy(p, &v, sizeof v); }
-static void put64(uint8_t *p, uint64_t v) { v = LE64(v); memcpy(p, &v, sizeof v); }
-
-/* A word that the controller may be writing: one load, not to be repeated or torn. */
-static uint32_t load32(const uint8_t *p)
-{
-    return LE32(__atomic_load_n((const uint32_t *)(const void *)p, __ATOMIC_RELAXED));
-}
 
 size_t nvme_qp_size(uint32_t slots)
 {
@@ -173,7 +141,7 @@ static uint16_t take_slot(nvme_qp *qp, uint8_t *sqe, uint64_t now, uint32_t user
     slot->submitted_ns = now;
     slot->user = user;
     slot->outstanding = 1;
-    put16(sqe + 2, cid);
+    pm_put16(sqe + 2, cid);
     if (++qp->sq_tail == qp->depth)
         qp->sq_tail = 0;
     return cid;
@@ -189,12 +157,12 @@ static void build(uint8_t *sqe, const nvme_io *io)
 {
     memset(sqe, 0, SQE_SIZE);
     sqe[0] = io->opcode;
-    put32(sqe + 4, io->nsid);
-    put64(sqe + 24, io->prp1);
-    put64(sqe + 32, io->prp2);
-    put64(sqe + 40, io->slba);
-    put32(sqe + 48, io->cdw12);
-    put32(sqe + 52, io->cdw13);
+    pm_put32(sqe + 4, io->nsid);
+    pm_put64(sqe + 24, io->prp1);
+    pm_put64(sqe + 32, io->prp2);
+    pm_put64(sqe + 40, io->slba);
+    pm_put32(sqe + 48, io->cdw12);
+    pm_put32(sqe + 52, io->cdw13);
 }
 
 static int usable(const nvme_qp *qp)
@@ -220,7 +188,7 @@ static int submit(nvme_qp *qp, const nvme_io *io, const uint8_t *sqes, uint32_t 
         count = room;
     if (count == 0)
         return 0;
-    now = now_ns();
+    now = pm_now_ns();
     for (i = 0; i < count; i++) {
         uint8_t *sqe = qp->sq + (size_t)qp->sq_tail * SQE_SIZE;
 
@@ -250,7 +218,7 @@ int nvme_qp_submit_raw(nvme_qp *qp, const uint8_t *sqes, uint32_t count, uint16_
 
 static int refuse(nvme_qp *qp, int code, const uint8_t *cqe, uint32_t dw2, uint32_t dw3)
 {
-    qp->bad.result = load32(cqe);
+    qp->bad.result = pm_shared_load32(cqe);
     qp->bad.sqhd = (uint16_t)dw2;
     qp->bad.sqid = (uint16_t)(dw2 >> 16);
     qp->bad.cid = (uint16_t)dw3;
@@ -266,14 +234,14 @@ static int take(nvme_qp *qp, nvme_done *done, uint32_t *user, uint64_t now)
 {
     uint32_t head = qp->cq_state & ~PHASE;
     const uint8_t *cqe = qp->cq + (size_t)head * CQE_SIZE;
-    uint32_t dw3 = load32(cqe + 12);
+    uint32_t dw3 = pm_shared_load32(cqe + 12);
     uint32_t dw2, sqhd, cid, index, state;
     slot_t *slot;
 
     if (!(dw3 & CQE_PHASE) != !(qp->cq_state & PHASE))
         return 0;
     pm_dma_rmb(); /* the phase bit is read before the rest of the CQE and the command's data */
-    dw2 = load32(cqe + 8);
+    dw2 = pm_shared_load32(cqe + 8);
     if (dw2 >> 16 != qp->qid)
         return refuse(qp, NVME_QP_BAD_SQID, cqe, dw2, dw3);
     sqhd = dw2 & 0xffff;
@@ -290,7 +258,7 @@ static int take(nvme_qp *qp, nvme_done *done, uint32_t *user, uint64_t now)
 
     done->cid = (uint16_t)cid;
     done->status = (uint16_t)(dw3 >> 17);
-    done->result = load32(cqe);
+    done->result = pm_shared_load32(cqe);
     done->latency_ns = now - slot->submitted_ns;
     *user = slot->user;
 
@@ -322,7 +290,7 @@ int nvme_qp_reap(nvme_qp *qp, nvme_done *done, uint32_t max)
 
     if (error)
         return error;
-    now = now_ns();
+    now = pm_now_ns();
     while ((uint32_t)taken < max && (one = take(qp, &done[taken], &user, now)) > 0)
         taken++;
     if (taken == 0)
@@ -332,28 +300,15 @@ int nvme_qp_reap(nvme_qp *qp, nvme_done *done, uint32_t max)
     return taken;
 }
 
-static void pause_after(uint64_t waited_ns)
-{
-    if (waited_ns < SPIN_NS) {
-        for (int i = 0; i < 32; i++)
-            pm_cpu_relax();
-    } else if (waited_ns < YIELD_NS) {
-        sched_yield();
-    } else {
-        struct timespec t = {0, 50000};
-        nanosleep(&t, NULL);
-    }
-}
-
 /* Look for a completion without taking it.  1: there is one, or something changed since the
  * caller read nvme_qp_events; 0: not within timeout_ns, 20 ms at most; NVME_QP_CLOSED. */
 int nvme_qp_wait(nvme_qp *qp, uint32_t events_seen, uint64_t timeout_ns)
 {
-    uint64_t start = now_ns(), waited = 0;
+    uint64_t start = pm_now_ns(), waited = 0;
     int result = 0;
 
-    if (timeout_ns > SLICE_MAX_NS)
-        timeout_ns = SLICE_MAX_NS;
+    if (timeout_ns > PM_SLICE_MAX_NS)
+        timeout_ns = PM_SLICE_MAX_NS;
     __atomic_fetch_add(&qp->users, 1, __ATOMIC_SEQ_CST);
     for (;;) {
         uint32_t state, dw3;
@@ -363,15 +318,15 @@ int nvme_qp_wait(nvme_qp *qp, uint32_t events_seen, uint64_t timeout_ns)
             break;
         }
         state = __atomic_load_n(&qp->cq_state, __ATOMIC_RELAXED);
-        dw3 = load32(qp->cq + (size_t)(state & ~PHASE) * CQE_SIZE + 12);
+        dw3 = pm_shared_load32(qp->cq + (size_t)(state & ~PHASE) * CQE_SIZE + 12);
         if (nvme_qp_events(qp) != events_seen || !(dw3 & CQE_PHASE) == !(state & PHASE)) {
             result = 1;
             break;
         }
-        waited = now_ns() - start;
+        waited = pm_now_ns() - start;
         if (waited >= timeout_ns)
             break;
-        pause_after(waited);
+        pm_pause_after(waited);
     }
     __atomic_fetch_sub(&qp->users, 1, __ATOMIC_SEQ_CST);
     return result;

@@ -103,7 +103,7 @@ static int nothing_more(const nvme_run *run, uint64_t now)
  * room for qd numbers and belongs to the engine from the first call to the last. */
 int nvme_qp_run(nvme_qp *qp, nvme_run *run, uint32_t *free_buffers, uint64_t slice_ns)
 {
-    uint64_t start = now_ns(), now = start, idle_since = start;
+    uint64_t start = pm_now_ns(), now = start, idle_since = start;
 
     if (!run->started) {
         if (nvme_qp_outstanding(qp) || run->qd > qp->slots || !run->qd || !run->positions)
@@ -129,7 +129,7 @@ int nvme_qp_run(nvme_qp *qp, nvme_run *run, uint32_t *free_buffers, uint64_t sli
             return NVME_RUN_DELIVER;
         if (run->free_count == run->qd && nothing_more(run, now))
             return NVME_RUN_DONE;
-        now = now_ns();
+        now = pm_now_ns();
         if (reaped || sent)
             idle_since = now;
         if (run->stall_ns && now - run->last_progress_ns > run->stall_ns) {
@@ -139,6 +139,6 @@ int nvme_qp_run(nvme_qp *qp, nvme_run *run, uint32_t *free_buffers, uint64_t sli
         if (now - start >= slice_ns)
             return NVME_RUN_AGAIN;
         if (!reaped && !sent)
-            pause_after(now - idle_since);
+            pm_pause_after(now - idle_since);
     }
 }
