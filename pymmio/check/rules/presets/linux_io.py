@@ -8,16 +8,16 @@ __all__ = ["PRESET"]
 
 TABLE = Table(
     r"""
-w\o 0        1   2   3   4   5   6   7   8        9   10  11  12  13  14  15
-  1 1        1   1   1   1   1   1   1   1        1   1   1   1   1   1   1
-  2 2        2|- 2   2|- 2   2|- 2   2|- 2        2|- 2   2|- 2   2|- 2   2|-
-  3 -        -   -   -   -   -   -   -   -        -   -   -   -   -   -   -
-  4 4        4|- 4|- 4|- 4   4|- 4|- 4|- 4        4|- 4|- 4|- 4   4|- 4|- 4|-
-  5 -        -   -   -   -   -   -   -   -        -   -   -   -   -   -   -
-  6 -        -   -   -   -   -   -   -   -        -   -   -   -   -   -   -
-  7 -        -   -   -   -   -   -   -   -        -   -   -   -   -   -   -
-  8 8|44|44r 8|- 8|- 8|- 8|- 8|- 8|- 8|- 8|44|44r 8|- 8|- 8|- 8|- 8|- 8|- 8|-
-"""
+w\o 0        1          2          3          4          5          6          7          8        9          10         11         12         13         14         15
+  1 1        1          1          1          1          1          1          1          1        1          1          1          1          1          1          1
+  2 2        2|-        2          2|-        2          2|-        2          2|-        2        2|-        2          2|-        2          2|-        2          2|-
+  3 -        -          -          -          -          -          -          -          -        -          -          -          -          -          -          -
+  4 4        4|-        4|-        4|-        4          4|-        4|-        4|-        4        4|-        4|-        4|-        4          4|-        4|-        4|-
+  5 -        -          -          -          -          -          -          -          -        -          -          -          -          -          -          -
+  6 -        -          -          -          -          -          -          -          -        -          -          -          -          -          -          -
+  7 -        -          -          -          -          -          -          -          -        -          -          -          -          -          -          -
+  8 8|44|44r 8|44|44r|- 8|44|44r|- 8|44|44r|- 8|44|44r|- 8|44|44r|- 8|44|44r|- 8|44|44r|- 8|44|44r 8|44|44r|- 8|44|44r|- 8|44|44r|- 8|44|44r|- 8|44|44r|- 8|44|44r|- 8|44|44r|-
+"""  # noqa: E501
 )
 
 PRESET = Preset(
@@ -29,9 +29,9 @@ PRESET = Preset(
             "readb, readw, readl, readq and their writes are one access of 8, 16, 32, 64 bits",
         ),
         Source(
-            "Linux include/linux/io-64-nonatomic-lo-hi.h, io-64-nonatomic-hi-lo.h",
-            "64 bits are two halves where the architecture has no access of 64: lower "
-            "first, or higher first",
+            "Linux include/linux/io-64-nonatomic-lo-hi.h (2cc2c3cb54de), io-64-nonatomic-hi-lo.h",
+            "64 bits are two readl() at the address and 4 behind it where the architecture has "
+            "no access of 64, whatever the alignment: lower first, or higher first",
         ),
         Source(
             "Linux arch/*/include/asm/io.h, __raw_readl() and the like",

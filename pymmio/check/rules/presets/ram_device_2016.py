@@ -25,14 +25,15 @@ PRESET = Preset(
     title="QEMU ram_device, 2016 to 2023",
     sources=(
         Source(
-            "QEMU commit 4a2e242bbb30 (2016), memory.c, ram_device_mem_ops",
+            "QEMU commit 4a2e242bbb30 (2.8, 2016), memory.c, memory_region_ram_device_read(), "
+            "ram_device_mem_ops",
             "each access of 1, 2, 4 or 8 bytes is one dereference of that size; "
             "valid.unaligned and impl.unaligned are set: \"we don't expect drivers to use "
             "unaligned accesses and we don't want them to work differently in a VM than on "
             'bare metal"',
         ),
         Source(
-            "QEMU system/physmem.c, memory_access_size()",
+            "QEMU 2.8 exec.c, today system/physmem.c (02825d1e5577), memory_access_size()",
             "an access of n bytes is done in pieces of the greatest power of two that is "
             "left; pieces are bounded by the alignment of the address unless impl.unaligned "
             "is set",

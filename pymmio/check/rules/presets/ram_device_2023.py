@@ -25,9 +25,14 @@ PRESET = Preset(
     title="QEMU ram_device, 2023 to 2026",
     sources=(
         Source(
-            "QEMU commit 2b8fe81b3c2e (2023), system/memory.c, ram_device_mem_ops",
-            "ldn_he_p and stn_he_p, that is __builtin_memcpy of 1, 2, 4 or 8 bytes; "
-            "unaligned accesses are valid",
+            "QEMU commit 2b8fe81b3c2e (8.2, 2023; stable branches from 7.2.8), system/memory.c, "
+            "ram_device_mem_ops",
+            "ldn_he_p and stn_he_p; unaligned accesses are valid",
+        ),
+        Source(
+            "QEMU commit 77b17570900f, include/qemu/bswap.h, lduw_he_p() and its kind",
+            "__builtin_memcpy of 2, 4 or 8 bytes, which the compiler may make an access of; one "
+            "byte is a dereference",
         ),
     ),
     cells=everywhere(TABLE),

@@ -26,8 +26,12 @@ PRESET = Preset(
     sources=(
         Source(
             "QEMU developer documentation, memory API, qemu_ram_move() (2026)",
-            "1, 2, 4 or 8 bytes that are naturally aligned are one atomic load or store; "
-            "any other move promises no more than memmove()",
+            "1, 2, 4 or 8 bytes that are naturally aligned on both sides are one atomic load "
+            "and one atomic store; any other move promises no more than memmove()",
+        ),
+        Source(
+            "QEMU system/memory.c (0102503dc58d), memory_region_init_ram_device_ptr()",
+            "ram_device_mem_ops are gone: mapped device memory is reached as RAM is, by that move",
         ),
     ),
     cells=everywhere(TABLE),

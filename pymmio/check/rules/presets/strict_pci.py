@@ -25,7 +25,7 @@ PRESET = Preset(
     title="Strict PCI",
     sources=(
         Source(
-            "rdma-core util/mmio.h",
+            "rdma-core util/mmio.h (1167c6ae8008)",
             "one TLP for each accessor of 8, 16, 32 or 64 bits, in order, never combined, "
             "never speculated",
         ),

@@ -33,6 +33,10 @@ PRESET = Preset(
             "Linux commit 4df13a6871d9 (6.11), on x86 2b938e3db335 (6.14)",
             "aligned 8 bytes are one ioread64 or iowrite64",
         ),
+        Source(
+            "Linux drivers/vfio/pci/vfio_pci_rdwr.c, vfio_pci_bar_rw(), max_width",
+            "newer kernels read expansion ROMs by up to 4 bytes (vfio-pci-32)",
+        ),
     ),
     cells=everywhere(TABLE),
     must_fail="bytes",

@@ -25,7 +25,8 @@ PRESET = Preset(
     title="vfio-pci pread and pwrite, accesses of up to 4 bytes",
     sources=(
         Source(
-            "Linux before 6.11 (x86: 6.14), drivers/vfio/pci/vfio_pci_rdwr.c, do_io_rw()",
+            "Linux before 6.11 (x86: 6.14), drivers/vfio/pci/vfio_pci_rdwr.c (0604aa87b098), "
+            "do_io_rw()",
             "4 bytes where 4 are left and the offset is a multiple of 4, else 2 likewise, "
             "else 1, low address first",
         ),

@@ -25,12 +25,12 @@ PRESET = Preset(
     title="QEMU vfio_region_ops, reached by the address space",
     sources=(
         Source(
-            "QEMU hw/vfio/region.c, vfio_region_ops",
+            "QEMU hw/vfio/region.c (090c96418822), vfio_region_ops",
             "pread or pwrite of 1 to 8 bytes at the offset in the region, little-endian; "
             "neither valid.unaligned nor impl.unaligned",
         ),
         Source(
-            "QEMU system/physmem.c, memory_access_size()",
+            "QEMU system/physmem.c (02825d1e5577), memory_access_size()",
             "an access of n bytes is done in pieces of the greatest power of two that is "
             "left; pieces are bounded by the alignment of the address unless impl.unaligned "
             "is set",

@@ -25,12 +25,13 @@ PRESET = Preset(
     title="zPCI load and store instructions",
     sources=(
         Source(
-            "QEMU hw/s390x/s390-pci-inst.c, pcilg_service_call(), pcistg_service_call()",
+            "QEMU hw/s390x/s390-pci-inst.c (001cb79d89af), pcilg_service_call(), "
+            "pcistg_service_call()",
             "an operand exception if the length is 0 or more than 8 - (offset & 7)",
         ),
         Source(
-            "Linux arch/s390/include/asm/pci_io.h, zpci_get_max_io_size()",
-            "lengths are 1, 2, 4 or 8",
+            "Linux arch/s390/include/asm/pci_io.h, zpci_get_max_io_size(), zpci_write_single()",
+            "lengths are 1, 2, 4 or 8; of any other, the firmware reports the error",
         ),
     ),
     cells=everywhere(TABLE),
