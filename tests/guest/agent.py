@@ -20,7 +20,7 @@ from typing import NoReturn
 
 from tests.guest.case import CaseCall, Skip
 from tests.guest.explain import explain
-from tests.guest.result import Outcome, Result
+from tests.guest.result import Outcome, Result, read_results
 
 EVENT_MARK = "@guest "
 SCRATCH = Path("/run/agent")
@@ -30,8 +30,13 @@ OUTPUT_LIMIT_BYTES = 64 * 1024
 
 
 def main(share: Path) -> int:
-    """Run the cases of ``share/job.json``; append results to ``share/results.jsonl``."""
+    """Run the cases of ``share/job.json``; append results to ``share/results.jsonl``.
+
+    After a reboot go on with the case that made it.
+    """
+    done = read_results(share / "results.jsonl")
     calls = [CaseCall(**fields) for fields in json.loads((share / "job.json").read_text())]
+    calls = [call for call in calls if call.id not in done]
     SCRATCH.mkdir(exist_ok=True)
     event("ready", cases=len(calls))
     with (share / "results.jsonl").open("a", buffering=1) as results:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import compileall
+import importlib
 import json
 import os
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from time import monotonic
@@ -48,7 +50,10 @@ class Guest:
     """A guest to start: devices in QEMU's own -device syntax, in order.
 
     ``boot_timeout_s`` is the time until the agent reports; ``grace_s`` is what may pass beyond a
-    case's own deadline before the whole guest counts as hung.
+    case's own deadline before the whole guest counts as hung.  ``beside`` names a context manager
+    ("module:function") that surrounds the run: it gets the folder of the run, and gives the values
+    of ``@NAME@`` in devices and arguments.  A guest that may reboot runs the case that made it do
+    so once more, see tests.guest.inside.
     """
 
     name: str = "default"
@@ -63,6 +68,8 @@ class Guest:
     qemu_arguments: tuple[str, ...] = ()
     boot_timeout_s: float = 60.0
     grace_s: float = 20.0
+    beside: str = ""
+    may_reboot: bool = False
 
     @property
     def platform(self) -> Platform:
@@ -140,9 +147,13 @@ def run(
         guest.boot_timeout_s, guest.grace_s, {call.id: call.timeout_s for call in calls}
     )
     environment = {**os.environ, **files.environment}
-    with line_process(qemu_command(guest, folder, images, files), None, environment) as qemu:
-        ending = console.follow(qemu)
-        status = qemu.close()
+    with _beside(guest, folder) as words:
+        command = [
+            _filled(argument, words) for argument in qemu_command(guest, folder, images, files)
+        ]
+        with line_process(command, None, environment) as qemu:
+            ending = console.follow(qemu)
+            status = qemu.close()
     lines = tuple(console.lines)
     (folder / "console.log").write_text("\n".join(lines) + "\n")
     results = read_results(share / "results.jsonl")
@@ -159,7 +170,8 @@ def qemu_command(guest: Guest, folder: Path, images: Mapping[str, Path], files: 
     kernel_arguments = (*platform.kernel_arguments, *iommu_arguments, *guest.kernel_arguments)
     command = [*files.qemu, "-machine", platform.machine, "-accel", "tcg", "-cpu", guest.cpu]
     command += ["-smp", str(guest.smp), "-m", f"{guest.memory_mib}M"]
-    command += ["-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"]
+    command += ["-nodefaults", "-no-user-config", "-display", "none"]
+    command += [] if guest.may_reboot else ["-no-reboot"]
     command += platform.console_arguments
     command += ["-kernel", str(files.kernel), "-initrd", str(folder / "initramfs")]
     command += ["-append", " ".join(kernel_arguments)]
@@ -206,6 +218,22 @@ def _write_initramfs(platform: Platform, files: Files, path: Path) -> None:
     others = {f"modules/{module.name}": module for module in files.modules}
     others |= {f"replaced/{name}": built for name, built in files.replaced.items()}
     initramfs.write_initramfs(path, init, files.busybox, others)
+
+
+@contextmanager
+def _beside(guest: Guest, folder: Path) -> Iterator[Mapping[str, str]]:
+    if not guest.beside:
+        yield {}
+        return
+    module, _, name = guest.beside.partition(":")
+    with getattr(importlib.import_module(module), name)(folder) as words:
+        yield words
+
+
+def _filled(argument: str, words: Mapping[str, str]) -> str:
+    for word, value in words.items():
+        argument = argument.replace(f"@{word}@", value)
+    return argument
 
 
 def _image(disk: Disk, folder: Path, given: Mapping[str, Path]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import select
 from collections.abc import Callable, Iterator
@@ -9,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from time import monotonic
+from typing import NoReturn
 
 from tests.guest.initramfs import SHARE as SHARE  # files left there are on the host afterwards
 
@@ -16,6 +18,8 @@ PCI = Path("/sys/bus/pci")
 EDU = (0x1234, 0x11E8)
 NVME = (0x1B36, 0x0010)
 PCI_TESTDEV = (0x1B36, 0x0005)
+
+RB_AUTOBOOT = 0x01234567  # Linux include/uapi/linux/reboot.h, LINUX_REBOOT_CMD_RESTART
 
 
 @dataclass(frozen=True)
@@ -111,3 +115,17 @@ def _rebind(function: Function, override: str) -> None:
 
 def _number(path: Path) -> int:
     return int(path.read_text(), 0)
+
+
+def has_rebooted(name: str) -> bool:
+    """Whether ``reboot(name)`` was called: the case that does so begins once more after it."""
+    return (SHARE / f"rebooted-{name}").exists()
+
+
+def reboot(name: str) -> NoReturn:
+    """Write everything to the disks and restart the machine (a guest with ``may_reboot``)."""
+    (SHARE / f"rebooted-{name}").touch()
+    os.sync()
+    libc = ctypes.CDLL(None, use_errno=True)
+    libc.reboot(RB_AUTOBOOT)
+    raise OSError(ctypes.get_errno(), "reboot")

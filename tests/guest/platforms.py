@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from tests.guest.cache import find_kernel
@@ -64,6 +64,12 @@ def _x86_64_files() -> Files:
     return Files(qemu=("qemu-system-x86_64",), kernel=kernel, busybox=host_busybox())
 
 
+def _x86_64_newer_files() -> Files:
+    from tests import newer_qemu
+
+    return replace(_x86_64_files(), qemu=(str(newer_qemu.program()),))
+
+
 def _by_debug_exit(status: int, console: Sequence[str]) -> int | None:
     """Undo what isa-debug-exit makes of a code; QEMU's own failures have status 1."""
     return status >> 1 if status > 1 and status & 1 else None
@@ -111,6 +117,14 @@ X86_64 = Platform(
     exit_code=_by_debug_exit,
 )
 
+# vfio-user-pci, whose server reaches the guest's memory: Guest.qemu_arguments says what "ram" is.
+X86_64_NEWER = replace(
+    X86_64,
+    arch="x86_64-newer",
+    files=_x86_64_newer_files,
+    machine="q35,kernel-irqchip=split,memory-backend=ram",
+)
+
 # Nothing there ends QEMU with a status of one's own.
 S390X = Platform(
     arch="s390x",
@@ -128,4 +142,4 @@ S390X = Platform(
     compile=_compile_by_emulation,
 )
 
-PLATFORMS = {platform.arch: platform for platform in (X86_64, S390X)}
+PLATFORMS = {platform.arch: platform for platform in (X86_64, X86_64_NEWER, S390X)}
