@@ -16,7 +16,12 @@ from types import FrameType
 __all__ = ["ctrl_c_spares_models"]
 
 _RETRY_S = 0.001
-_SPARED = ("pymmio.models.", "pymmio.backend.sim.", "pymmio.mmio.doorbell")
+_SPARED = (
+    "pymmio.models.",
+    "pymmio.backend.served.",
+    "pymmio.backend.sim.",
+    "pymmio.mmio.doorbell",
+)
 
 
 @contextmanager

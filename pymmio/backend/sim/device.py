@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import mmap
 import os
 import threading
 from collections.abc import Callable, Sequence
@@ -11,9 +10,8 @@ from contextlib import ExitStack
 from pymmio.backend.handle_config import HandleConfig
 from pymmio.backend.model import BarSpec, DeviceModel
 from pymmio.backend.model_config import SIZE as CONFIG_SIZE
-from pymmio.backend.model_config import ConfigModel, msix_table_size
+from pymmio.backend.served import ServedDevice
 from pymmio.backend.sim.iommu import SimIommu
-from pymmio.backend.sim.irq import SimIrq
 from pymmio.backend.sim.slot import SimSlot
 from pymmio.errors import AccessFault, DeviceGone, DeviceNotFound, IommuFault
 from pymmio.handle import CONFIG_REGION, IrqKind, MappedArea, RegionInfo
@@ -22,38 +20,26 @@ from pymmio.pci.resets import ResetKind, ResetMethod, ResetMethods, look_at_rese
 __all__ = ["SimHandle"]
 
 
-class SimHandle:
+class SimHandle(ServedDevice):
     """A :class:`~pymmio.handle.DeviceHandle` and the model's :class:`ModelHost`.
 
-    Calls of the model are serialised by one lock and run in the thread that makes the
-    access.  ``model`` is there for tests, and ``slot`` for what happens to devices.
+    Calls of the model run in the thread that makes the access.  ``model`` is there for tests,
+    and ``slot`` for what happens to devices.
     """
 
     def __init__(self, model: DeviceModel, name: str, iommu: SimIommu | None = None) -> None:
         """Serve ``model``, behind the IOMMU of another device where one is given."""
-        self.model = model
-        self.name = name
-        self.lock = threading.RLock()
-        self._bars = {bar.index: bar for bar in model.bars}
-        self._memory: dict[int, tuple[int, mmap.mmap]] = {}
+        super().__init__(model, name)
         self._is_closed = False
         with ExitStack() as undo:
-            undo.callback(model.close)
-            self.config = ConfigModel(model)
+            undo.callback(self.free)
             if iommu is not None:
                 iommu.join()
             self.dma = iommu or SimIommu(name)
             undo.callback(self.dma.close)
-            self.irq = SimIrq(model, self.config)
-            for bar in model.bars:
-                if bar.ram:
-                    fd = os.memfd_create(f"pymmio-{name}-bar{bar.index}", os.MFD_CLOEXEC)
-                    undo.callback(os.close, fd)
-                    os.ftruncate(fd, bar.size)
-                    self._memory[bar.index] = (fd, mmap.mmap(fd, bar.size))
-            memory = {i: (fd, self._bars[i].size) for i, (fd, _) in self._memory.items()}
+            memory = {index: (one.fd, one.size) for index, one in self.memory.items()}
             self.slot = SimSlot(name, memory, self.irq.report)
-            self._regions = {b.index: _BarRegion(self, b) for b in model.bars if not b.ram}
+            self._regions = {i: self._bar_region(bar) for i, bar in self.bars.items()}
             model.attach(self)
             undo.pop_all()
 
@@ -69,12 +55,9 @@ class SimHandle:
         if index == CONFIG_REGION:
             info = RegionInfo(CONFIG_REGION, "config", CONFIG_SIZE)
             return SimRegion(info, self.lock, self._config_read, self._config_write)
-        if index not in self._bars:
+        if index not in self._regions:
             raise DeviceNotFound(f"{self.name} has no region {index}")
-        bar = self._bars[index]
-        if bar.ram:
-            return SimRamRegion(self._info(bar), self._memory[index][0])
-        return self._regions[index].region
+        return self._regions[index]
 
     def _config_read(self, offset: int, width: int) -> int:
         if self.slot.is_empty:
@@ -85,15 +68,31 @@ class SimHandle:
         if not self.slot.is_empty:
             self.config.write(offset, width, value)
 
+    def _bar_region(self, bar: BarSpec) -> SimRegion | SimRamRegion:
+        index = bar.index
+        if bar.ram:
+            return SimRamRegion(self._info(bar), self.memory[index].fd)
+
+        def read(offset: int, width: int) -> int:
+            if self.slot.is_empty:
+                return self.slot.read(f"BAR{index}", offset, width)
+            return self.bar_read(index, offset, width)
+
+        def write(offset: int, width: int, value: int) -> None:
+            if self.slot.is_empty:
+                self.slot.write(f"BAR{index}", offset, width, value)
+            else:
+                self.bar_write(index, offset, width, value)
+
+        return SimRegion(self._info(bar), self.lock, read, write)
+
     def reset(self) -> None:
         """Reset the function: model, configuration space, interrupts.  Raises DeviceGone."""
         self.slot.pass_gate("reset")
         if self.slot.is_empty:
             raise DeviceGone(f"{self.name}: reset: the device is gone")
         with self.lock:
-            self.config.reset()
-            self.irq.reset()
-            self.model.reset()
+            self.reset_function()
 
     def is_gone(self) -> bool:
         """Ask whether the device was unplugged."""
@@ -112,49 +111,29 @@ class SimHandle:
                 return
             self._is_closed = True
             self.dma.close()
-            for fd, memory in self._memory.values():
-                memory.close()
-                os.close(fd)
-            self._memory.clear()
-            self.model.close()
+            self.free()
 
     def _info(self, bar: BarSpec) -> RegionInfo:
         areas = (MappedArea(0, bar.size),) if bar.ram else ()
         return RegionInfo(bar.index, f"BAR{bar.index}", bar.size, mappable=areas, is_ram=bar.ram)
 
-    # --- ModelHost -----------------------------------------------------------------------------
+    # --- ModelHost, where it depends on the slot ----------------------------------------------
 
-    def dma_read(self, iova: int, size: int) -> bytes:
-        """Read the driver's memory for the model."""
-        self._check_master(iova)
-        return self.dma.read(iova, size, self.name)
+    @property
+    def device_memory(self) -> SimIommu:
+        """The driver's memory, for the model."""
+        return self.dma
 
-    def dma_write(self, iova: int, data: bytes | bytearray | memoryview) -> None:
-        """Write the driver's memory for the model."""
-        self._check_master(iova)
-        self.dma.write(iova, data, self.name)
-
-    def _check_master(self, iova: int) -> None:
+    def require_master(self, iova: int) -> None:
+        """Raise IommuFault while the device may not access memory."""
         if self.slot.is_empty:
             raise IommuFault(f"{self.name}: the device was unplugged while it accessed {iova:#x}")
-        if not self.config.is_master_on:
-            raise IommuFault(
-                f"{self.name}: the device accessed IOVA {iova:#x} while bus mastering is off",
-                hint="Call device.enable_bus_master() before the device is started",
-            )
+        super().require_master(iova)
 
     def raise_irq(self, kind: IrqKind, vector: int = 0) -> None:
         """Signal an interrupt for the model."""
         if not self.slot.is_empty:
-            self.irq.raise_irq(kind, vector)
-
-    def lower_intx(self) -> None:
-        """Deassert INTx for the model."""
-        self.irq.lower_intx()
-
-    def bar_memory(self, index: int) -> memoryview:
-        """Return the memory behind a BAR that is plain memory."""
-        return memoryview(self._memory[index][1])
+            super().raise_irq(kind, vector)
 
 
 class SimRegion:
@@ -226,52 +205,3 @@ class SimRamRegion(SimRegion):
     def pread_source(self) -> tuple[int, int]:  # type: ignore[override]
         """Return the memfd."""
         return self._fd, 0
-
-
-class _BarRegion:
-    """What a model's BAR does: the MSI-X table is the server's, all else the model's."""
-
-    def __init__(self, handle: SimHandle, bar: BarSpec) -> None:
-        model = handle.model
-        self._handle = handle
-        self._bar = bar
-        self._table = bytearray()
-        self._table_at = 0
-        if model.msix_vectors and model.msix_bar == bar.index:
-            self._table = bytearray(msix_table_size(model.msix_vectors))
-            self._table_at = model.msix_offset
-        self.region = SimRegion(handle._info(bar), handle.lock, self._read, self._write)
-
-    def _require_decoding(self, offset: int, width: int, is_write: bool) -> None:
-        if not (self._handle.config.is_memory_on and self._handle.config.is_awake):
-            raise AccessFault(
-                f"{self._handle.name}: BAR{self._bar.index} does not answer at {offset:#x}",
-                region=f"BAR{self._bar.index}",
-                offset=offset,
-                width=width,
-                is_write=is_write,
-                hint="Set COMMAND.MEM in configuration space; wake the function to D0",
-            )
-
-    def _is_table(self, offset: int, width: int) -> bool:
-        return self._table_at <= offset and offset + width <= self._table_at + len(self._table)
-
-    def _read(self, offset: int, width: int) -> int:
-        if self._handle.slot.is_empty:
-            return self._handle.slot.read(f"BAR{self._bar.index}", offset, width)
-        self._require_decoding(offset, width, is_write=False)
-        if self._is_table(offset, width):
-            at = offset - self._table_at
-            return int.from_bytes(self._table[at : at + width], "little")
-        return self._handle.model.bar_read(self._bar.index, offset, width)
-
-    def _write(self, offset: int, width: int, value: int) -> None:
-        if self._handle.slot.is_empty:
-            self._handle.slot.write(f"BAR{self._bar.index}", offset, width, value)
-            return
-        self._require_decoding(offset, width, is_write=True)
-        if self._is_table(offset, width):
-            at = offset - self._table_at
-            self._table[at : at + width] = value.to_bytes(width, "little")
-        else:
-            self._handle.model.bar_write(self._bar.index, offset, width, value)

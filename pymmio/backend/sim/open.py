@@ -2,17 +2,13 @@
 
 from __future__ import annotations
 
-from importlib.metadata import entry_points
-
-from pymmio.backend.model import DeviceModel
+from pymmio.backend.served import make_model
 from pymmio.backend.sim.device import SimHandle
-from pymmio.errors import DeviceNotFound, Unsupported, UriError
+from pymmio.errors import Unsupported
 from pymmio.handle import DeviceHandle
 from pymmio.uri import DeviceUri
 
-__all__ = ["MODEL_GROUP", "open"]
-
-MODEL_GROUP = "pymmio.models"
+__all__ = ["open"]
 
 
 def open(uri: DeviceUri, *, share_dma_with: DeviceHandle | None = None) -> SimHandle:
@@ -27,16 +23,6 @@ def open(uri: DeviceUri, *, share_dma_with: DeviceHandle | None = None) -> SimHa
             f"{uri} and {share_dma_with.name} cannot share memory: one is a model in this process",
             hint="Devices of one backend can share an address space",
         )
-    entries = {entry.name: entry for entry in entry_points(group=MODEL_GROUP)}
-    if uri.target not in entries:
-        raise DeviceNotFound(
-            f"{uri}: there is no device model {uri.target!r}",
-            hint=f"Models are {', '.join(sorted(entries)) or 'none (is pymmio installed?)'}",
-        )
-    make: type[DeviceModel] = entries[uri.target].load()
-    try:
-        model = make(**uri.options)
-    except TypeError as error:
-        raise UriError(f"{uri}: {error}", hint=f"See the options of {make.__name__}") from error
+    model = make_model(uri.target, uri.options, asked=str(uri))
     iommu = None if share_dma_with is None else share_dma_with.dma
     return SimHandle(model, name=f"sim:{uri.target}", iommu=iommu)

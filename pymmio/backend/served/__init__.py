@@ -1,0 +1,20 @@
+"""A device model and what surrounds every model, whoever serves it.
+
+Configuration space, BARs with the MSI-X table, memory BARs, decoding, interrupts: the sim
+backend and the vfio-user server are both built on :class:`ServedDevice`.
+"""
+
+from pymmio.backend.served.device import DeviceMemory, ServedDevice
+from pymmio.backend.served.find import MODEL_GROUP, make_model, model_names
+from pymmio.backend.served.interrupts import ServedIrq
+from pymmio.backend.served.memory import BarMemory
+
+__all__ = [
+    "BarMemory",
+    "DeviceMemory",
+    "MODEL_GROUP",
+    "ServedDevice",
+    "ServedIrq",
+    "make_model",
+    "model_names",
+]
