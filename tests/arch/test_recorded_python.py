@@ -16,8 +16,9 @@ from pymmio.check.accessors.static import judge_table, open_object
 from pymmio.check.accessors.subjects import SUBJECTS
 from pymmio.check.accessors.verdict import Direction, Verdict
 from tests.arch.architectures import Architecture
-from tests.bigendian.packages import PythonUnavailable, unpacked_root
 from tests.bigendian.stage import PLACES, make
+from tests.debian import PackagesUnavailable
+from tests.s390x.python import ensure_python
 
 DEADLINE_S = 300.0
 WANTED = {
@@ -34,8 +35,8 @@ Key = tuple[str, Direction, int]
 def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the s390x Python with this project's extensions."""
     try:
-        return make(unpacked_root(), tmp_path_factory.mktemp("stage"))
-    except PythonUnavailable as error:
+        return make(ensure_python(), tmp_path_factory.mktemp("stage"))
+    except PackagesUnavailable as error:
         pytest.skip(f"s390x Python: {error}")
 
 
@@ -53,7 +54,7 @@ def cases() -> list[Case]:
 
 def test_accesses_of_a_python_for_s390x(s390x: Architecture, python: Path, tmp_path: Path) -> None:
     command = emulator.emulator_for("s390x", is_complete=False)
-    root = unpacked_root()
+    root = ensure_python()
     (interpreter,) = (root / "usr/bin").glob("python3.[0-9]*[0-9]")
     probe = ["-L", str(root), str(interpreter), "-I", "-c", ""]
     plugin = emulator.build_plugin(command, probe, tmp_path)

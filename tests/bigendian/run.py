@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.arch.build import BuildFailed
-from tests.bigendian.packages import PythonUnavailable, unpacked_root
 from tests.bigendian.stage import S390X, ForeignCode, make, name_of_stage
+from tests.debian import PackagesUnavailable
 from tests.guest.cache import locked
+from tests.s390x.python import ensure_python
 
 SUITE = ("tests/unit", "tests/property", "tests/contract", "tests/drivers")
 CASES = ("tests/bigendian/cases/case_ways.py",)
@@ -101,8 +102,8 @@ def main(arguments: list[str]) -> int:
     with locked(name_of_stage(), LOCK_TIMEOUT_S):
         with tempfile.TemporaryDirectory(prefix="pymmio-bigendian-") as scratch:
             try:
-                python = make(unpacked_root(), Path(scratch))
-            except (PythonUnavailable, BuildFailed, ForeignCode) as error:
+                python = make(ensure_python(), Path(scratch))
+            except (PackagesUnavailable, BuildFailed, ForeignCode) as error:
                 print(error, file=sys.stderr)
                 return 1
         return _do(python, arguments)

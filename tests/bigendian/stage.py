@@ -45,7 +45,7 @@ def name_of_stage() -> str:
 
 
 def make(root: Path, scratch: Path) -> Path:
-    """Bring the stage up to date and return its Python; ``root`` is that of packages.py.
+    """Bring the stage up to date and return its Python; ``root`` is that of tests.s390x.python.
 
     The stage is kept, with the byte code that the emulated Python made.  ``scratch`` gets what
     compilers leave.  Raises BuildFailed or ForeignCode.

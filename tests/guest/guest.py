@@ -35,6 +35,8 @@ IOMMUS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
 
 RUN = "@RUN@"
 """In qemu_arguments: a name that no other run has."""
+SHARE = "@SHARE@"
+"""In qemu_arguments: the folder that the guest shares with the host."""
 
 
 @dataclass(frozen=True)
@@ -192,8 +194,12 @@ def qemu_command(guest: Guest, folder: Path, images: Mapping[str, Path], files: 
         command += ["-drive", f"if=none,id={name},format=raw,file={_escaped(image)}"]
     for device in guest.devices:
         command += ["-device", device]
-    run_name = f"pymmio-{uuid.uuid4().hex}"
-    return [*command, *(argument.replace(RUN, run_name) for argument in guest.qemu_arguments)]
+    words = {RUN: f"pymmio-{uuid.uuid4().hex}", SHARE: str(folder / "share")}
+    for argument in guest.qemu_arguments:
+        for word, value in words.items():
+            argument = argument.replace(word, value)
+        command.append(argument)
+    return command
 
 
 def compile_project(platform: Platform, files: Files) -> None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
 from pathlib import Path
 
-from tests.guest.guest import RUN, Disk, Guest
+from tests.guest.guest import RUN, SHARE, Disk, Guest
 
 MIB = 1 << 20
 
@@ -122,7 +124,8 @@ NO_IOMMU = Guest(
 )
 
 # A function is known by its zPCI device: uid is its PCI domain, fid its slot.  The memory buffer
-# of the controller (BAR 2) answers all widths alike.  Emulated memory and instructions: slow.
+# of the controller (BAR 2) answers all widths alike.  Each call to device memory is in a log:
+# tests/s390x/qemu_log.py.  Emulated memory and instructions: slow.
 S390X = Guest(
     name="s390x",
     arch="s390x",
@@ -132,9 +135,42 @@ S390X = Guest(
         "nvme,id=nvme-card,serial=pymmio-0,drive=nvme0,cmb_size_mb=1,legacy-cmb=on",
     ),
     disks=(Disk("nvme0", 64 * MIB),),
+    qemu_arguments=("-D", f"{SHARE}/accesses.log", "-trace", "memory_region_ops_*"),
     boot_timeout_s=300.0,
     grace_s=120.0,
 )
+
+
+def _vfio_user(name: str, **options: str) -> str:
+    """Return the device of a model that is served beside the guest; only JSON names a socket."""
+    socket = {"type": "unix", "path": f"@{name}@"}
+    return json.dumps({"driver": "vfio-user-pci", "socket": socket, **options})
+
+
+# Models in Python as devices of a newer QEMU: tests/vfio_user.  The disk is in a slot, so that it
+# can be taken out when its server is gone, and a new one put in.
+VFIO_USER = Guest(
+    name="vfio-user",
+    arch="x86_64-newer",
+    devices=(
+        "pcie-root-port,id=slot0,chassis=1,slot=1,addr=06.0",
+        _vfio_user("NVME", id="nvme-card", bus="slot0"),
+        _vfio_user("RECORDER"),
+        _vfio_user("EDU"),
+        "virtio-serial-pci",
+        "virtserialport,chardev=monitor,name=monitor",
+    ),
+    memory_mib=512,
+    qemu_arguments=(
+        *("-object", "memory-backend-memfd,id=ram,size=512M,share=on"),
+        *SLOTS.qemu_arguments,
+    ),
+    beside="tests.vfio_user.serving:beside_guest",
+    may_reboot=True,
+)
+
+# The same disk without an IOMMU: all memory is mapped at once.
+VFIO_USER_PLAIN = replace(VFIO_USER, name="vfio-user-plain", iommu="none")
 
 GUESTS = {
     guest.name: guest
@@ -149,5 +185,7 @@ GUESTS = {
         EXTRAS,
         NO_IOMMU,
         S390X,
+        VFIO_USER,
+        VFIO_USER_PLAIN,
     )
 }

@@ -7,12 +7,13 @@ from pathlib import Path
 
 from tests.debian import PackageSet, ensure, output, say
 
-# libudev is what pyudev loads.
+# What has machine code of its own: cffi's back-end, capstone's library, parts of Hypothesis's
+# newer wheels; libudev is what pyudev loads.
 PYTHON = PackageSet(
     name="debian-s390x",
     architecture="s390x",
     suites=("trixie",),
-    packages=("python3", "python3-cffi-backend", "libudev1"),
+    packages=("python3", "python3-cffi", "python3-capstone", "python3-hypothesis", "libudev1"),
     has_dependencies=True,
 )
 INTERPRETER = "usr/bin/python3"

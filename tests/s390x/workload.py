@@ -1,7 +1,7 @@
 """What a controller is asked to do in the guest; a program as well, to be run with a preload.
 
 ``python -m tests.s390x.workload keep_4_mib ADDRESS ACCESS HOW``, or
-``... write_cells ADDRESS ACCESS``, ``... read_cells ADDRESS ACCESS``
+``... write_cells ADDRESS ACCESS``, ``... read_cells ADDRESS ACCESS`` and the others below.
 """
 
 from __future__ import annotations
@@ -13,9 +13,12 @@ from contextlib import contextmanager
 from typing import Literal
 
 from pymmio import open_device
+from pymmio.check.rules import Verdict, preset, region_subject, run
+from pymmio.check.rules.report import text
 from pymmio.handle import Access
 from pymmio.mmio import Region
 from pymmio_drivers.nvme import Controller
+from tests.s390x.qemu_log import QemuLog
 
 MIB = 1 << 20
 SIZE = 4 * MIB
@@ -85,6 +88,18 @@ def copy(address: str, access: str) -> None:
         assert region.read_block(4096 - 64, len(data), width=8) == data
         region.write_block(0x20000, data, width=4)
         assert region.read_block(0x20000, len(data), width=4) == data
+
+
+def check_rules(address: str, access: str) -> None:
+    """Compare what arrives of accesses of all widths and offsets with the rules."""
+    with memory(address, access) as region:
+        log = QemuLog("nvme-cmb", MIB)
+        subject = region_subject(region, access)
+        for rule in ("zpci", "strict-pci"):
+            report = run(subject.access, preset(rule), log, name=access, widths=subject.widths)
+            assert report.verdict is Verdict.KEPT, text(report)
+            assert len(report.cases) == len(WIDTHS) * 16 * 3 * 2
+        log.close()
 
 
 if __name__ == "__main__":
