@@ -134,8 +134,9 @@ class Device(Function):
             config_region = self._open_region(CONFIG_REGION, CONFIG_RULE)
             undo.callback(config_region.close)
             self.config = ConfigSpace(config_region)
-            self._decoding = Command.MEMORY
-            if any(bar.kind is BarKind.IO for bar in self.config.bars()):
+            # A backend that offers configuration space alone leaves the function as it is.
+            self._decoding = Command.MEMORY if self._infos.keys() - {CONFIG_REGION} else Command(0)
+            if self._decoding and any(bar.kind is BarKind.IO for bar in self.config.bars()):
                 self._decoding |= Command.IO
             before = self.config.update_command(on=self._decoding)
             undo.callback(self.config.update_command, off=self._decoding & ~before)
@@ -257,8 +258,12 @@ class Device(Function):
     # --- the function as a whole ---------------------------------------------------------
 
     def enable_bus_master(self) -> None:
-        """Let the device make DMA accesses and send MSIs (COMMAND.BUS_MASTER)."""
+        """Let the device make DMA accesses and send MSIs (COMMAND.BUS_MASTER).
+
+        Raises Unsupported, with the reason, where the backend gives the device no memory.
+        """
         self._require_open()
+        self.dma.require_usable()
         before = self.config.update_command(on=Command.BUS_MASTER)
         self._enabled_master = self._enabled_master or not before & Command.BUS_MASTER
 
@@ -423,6 +428,8 @@ class Device(Function):
             # The kernel blocks whoever touches COMMAND or interrupts until the reset is over
             # (vfio_pci_core's memory_lock); what cannot block comes first.
             return [turn_away, *regions, dma, irqs, handle]
+        if not self.dma.is_usable:  # it was never switched on here: whose it is, if on, leave it
+            return [turn_away, irqs, dma, *regions, handle]
         return [master, turn_away, irqs, dma, *regions, handle]
 
     def _turn_away(self) -> None:

@@ -17,6 +17,7 @@ from pymmio.dma.buffer import DmaBuffer
 from pymmio.dma.iova import IovaAllocator, require_alignment, round_up
 from pymmio.dma.memory import SharedMemory
 from pymmio.dma.placed import PlacesMemory
+from pymmio.dma.refused import RefusesDma
 from pymmio.errors import (
     BadArgument,
     Closed,
@@ -81,6 +82,19 @@ class DmaSpace:
         """How many devices use the space."""
         return self._users
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether the backend gives the device memory at all."""
+        return not isinstance(self._handle, RefusesDma)
+
+    def require_usable(self) -> None:
+        """Raise, with the reason, where the backend gives the device no memory at all.
+
+        For drivers that need DMA, before they touch the device.  Raises Unsupported.
+        """
+        if isinstance(self._handle, RefusesDma):
+            raise self._handle.why_no_dma()
+
     def join(self) -> None:
         """Count one device more, which the backend has attached; for ``Device``.
 
@@ -128,7 +142,8 @@ class DmaSpace:
         their size.  ``address_bits`` is for devices that have fewer than 64 address lines.
         Without an IOMMU the memory always comes from huge pages.
 
-        Raises BudgetExceeded, MappingLimit or IovaExhausted before anything is mapped, DmaError
+        Raises Unsupported where the backend gives the device no memory, BudgetExceeded,
+        MappingLimit or IovaExhausted before anything is mapped, DmaError
         if the kernel or the backend refuses; nothing is left behind then.
         """
         if size <= 0:
@@ -137,6 +152,7 @@ class DmaSpace:
             require_alignment(align)
         with self._lock, ExitStack() as undo:
             self._require_open()
+            self.require_usable()
             is_placed = isinstance(self._handle, PlacesMemory)
             hugepages = hugepages or is_placed
             unit = self._check(size, hugepages)

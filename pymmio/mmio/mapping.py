@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import mmap
 import os
 import threading
 import time
@@ -57,6 +58,7 @@ class Mapping:
         owned: bool,
         writable: bool = True,
         access: Access = Access.MAPPED,
+        pages: tuple[int, int] | None = None,
     ) -> None:
         """Not for callers: use :meth:`of_file` or :meth:`of_buffer`."""
         self.name = name
@@ -73,6 +75,7 @@ class Mapping:
         self._cdata.size = size
         self._cdata.way = WAYS[access]
         self._address = address
+        self._pages = (address, size) if pages is None else pages
         self._regions: weakref.WeakSet[_MappedMethods] = weakref.WeakSet()
         self._exports: list[weakref.ref[Any]] = []  # not a WeakSet: cffi's are unhashable
         forks.track(self)
@@ -88,7 +91,10 @@ class Mapping:
         writable: bool,
         access: Access = Access.MAPPED,
     ) -> Mapping:
-        """Map ``size`` bytes at ``file_offset`` (page-aligned) shared.
+        """Map ``size`` bytes at ``file_offset`` shared.
+
+        Where the offset is inside a page (a small BAR) the whole page is mapped, and nothing but
+        these bytes can be accessed.
 
         ``access`` is one of :func:`pymmio.arch.pci_ways` for PCI memory, MAPPED for plain memory.
         The descriptor is not duplicated and may be closed afterwards.  Installs the handler
@@ -96,16 +102,21 @@ class Mapping:
         """
         install_fault_handler()
         prot = lib.PROT_READ | (lib.PROT_WRITE if writable else 0)
-        pointer = lib.mmap(ffi.NULL, size, prot, lib.MAP_SHARED, fd, file_offset)
-        address = int(ffi.cast("uintptr_t", pointer))
-        if address == _MAP_FAILED:
+        before = file_offset % mmap.PAGESIZE
+        length = before + size
+        pointer = lib.mmap(ffi.NULL, length, prot, lib.MAP_SHARED, fd, file_offset - before)
+        start = int(ffi.cast("uintptr_t", pointer))
+        if start == _MAP_FAILED:
             number = ffi.errno
             what = f"{name}: {size:#x} bytes cannot be mapped: {os.strerror(number)}"
             if number in (errno.EPERM, errno.EACCES):
                 raise PermissionRefused(what, hint="Look at the permissions of the device node")
             raise Unsupported(what, hint="Open the device with access='pread'")
-        lib.madvise(pointer, size, lib.MADV_DONTFORK)
-        return cls(address, size, name, None, owned=True, writable=writable, access=access)
+        lib.madvise(pointer, length, lib.MADV_DONTFORK)
+        return cls(
+            start + before, size, name, None, owned=True, writable=writable, access=access,
+            pages=(start, length),
+        )  # fmt: skip
 
     @classmethod
     def of_buffer(cls, buffer: Any, name: str) -> Mapping:
@@ -214,7 +225,8 @@ class Mapping:
         self._wait_for_users(timeout_s)
         self._state = "closed"
         if self._owned:
-            lib.munmap(ffi.cast("void *", self._address), self.size)
+            start, length = self._pages
+            lib.munmap(ffi.cast("void *", start), length)
         self._keep = None
 
     def _wait_for_users(self, timeout_s: float) -> None:

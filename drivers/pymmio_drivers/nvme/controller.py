@@ -117,6 +117,7 @@ class Controller:
                 f"{self.name} has class code {ids.class_code:#08x}, an NVMe controller 0x010802",
                 hint="Choose another device; pymmio list shows them",
             )
+        device.dma.require_usable()  # its queues are there: nothing was touched yet
         region = device.region(0)
         self.registers = Registers(region)
         self.lifecycle = Lifecycle(self.registers, ready_timeout_s=self.settings.ready_timeout_s)

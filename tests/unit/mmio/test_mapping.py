@@ -17,6 +17,7 @@ from pymmio.errors import (
     DeviceGone,
     DeviceTimeout,
     ForkedObject,
+    OutOfBounds,
     PermissionRefused,
     PymmioError,
     ReadOnly,
@@ -57,6 +58,20 @@ def test_a_mapping_starts_at_the_file_offset(memory: int) -> None:
     mapping.close()
 
 
+def test_a_mapping_may_start_inside_a_page_and_reaches_nothing_else_of_it(memory: int) -> None:
+    os.pwrite(memory, b"\x2a\x2b", mmap.PAGESIZE - 32)
+    mapping = Mapping.of_file(memory, mmap.PAGESIZE - 32, 16, "BAR0", writable=True)
+    region = MappedRegion(mapping)
+    assert region.read16(0) == 0x2B2A
+    region.write8(15, 7)
+    with pytest.raises(OutOfBounds):
+        region.read8(16)
+    assert os.pread(memory, 2, mmap.PAGESIZE - 17) == b"\x07\0"
+    assert count_mappings() == 1
+    mapping.close()
+    assert count_mappings() == 0
+
+
 def test_a_truncated_file_is_an_access_fault_and_works_again_afterwards(memory: int) -> None:
     mapping = Mapping.of_file(memory, 0, 8192, "BAR0", writable=True)
     region = MappedRegion(mapping)
@@ -94,7 +109,7 @@ def test_a_read_only_mapping_refuses_stores_and_keeps_what_the_machine_said(memo
 
 def test_what_cannot_be_mapped_says_why(memory: int) -> None:
     with pytest.raises(Unsupported, match="Invalid argument"):
-        Mapping.of_file(memory, 1, 4096, "BAR0", writable=True)
+        Mapping.of_file(memory, 0, 0, "BAR0", writable=True)
     read_only = os.open(f"/proc/self/fd/{memory}", os.O_RDONLY)
     try:
         with pytest.raises(PermissionRefused) as raised:
