@@ -38,6 +38,13 @@ def _prepare_guest() -> str | None:
     return None
 
 
+def _prepare_vfio_user() -> str | None:
+    """Fetch a QEMU with vfio-user-pci besides what the guest needs; return why it cannot run."""
+    if subprocess.run([PYTHON, "-m", "tests.newer_qemu"], cwd=ROOT).returncode:
+        return "python -m tests.newer_qemu failed, see above"
+    return _prepare_guest()
+
+
 def _prepare_arch() -> str | None:
     """Install cross compilers and qemu-user; return why they cannot be had."""
     if subprocess.run([PYTHON, "-m", "tests.arch.needs", "--install"], cwd=ROOT).returncode:
@@ -94,6 +101,7 @@ TIERS = (
         by_name_only=True,
     ),
     Tier("guest", (_pytest("tests/guest"),), _prepare_guest, deadline_s=3600),
+    Tier("vfio-user", (_pytest("tests/vfio_user"),), _prepare_vfio_user),
     Tier("s390x", (_pytest("tests/s390x"),), _prepare_s390x),
 )
 
