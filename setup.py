@@ -10,6 +10,7 @@ setup(
         for builder in (
             "pymmio/arch/build_core.py",
             "pymmio/check/accessors/build_recorder.py",
+            "pymmio/virtio/queue/build_engine.py",
             "drivers/pymmio_drivers/nvme/build_engine.py",
         )
         if Path(builder).exists()

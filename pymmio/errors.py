@@ -16,11 +16,13 @@ __all__ = [
     "Closed",
     "DeclarationError",
     "DeviceBusy",
+    "DeviceFailed",
     "DeviceGone",
     "DeviceNotFound",
     "DeviceTimeout",
     "DmaError",
     "EventsLost",
+    "FeatureMissing",
     "ForkedObject",
     "IommuFault",
     "IovaExhausted",
@@ -88,6 +90,10 @@ class Unsupported(PymmioError, OSError):
     """The device, backend, kernel or architecture does not offer what was asked."""
 
 
+class FeatureMissing(Unsupported):
+    """The device does not offer a feature without which the driver cannot work."""
+
+
 class VectorsExhausted(Unsupported):
     """The machine cannot give as many interrupt vectors as were asked for.
 
@@ -122,6 +128,10 @@ class DeviceTimeout(PymmioError, TimeoutError):
 
 class DeviceGone(PymmioError, OSError):
     """The device does not answer any more (all-ones, unplugged, server died)."""
+
+
+class DeviceFailed(PymmioError, OSError):
+    """The device says that it met an error from which only a reset helps."""
 
 
 class EventsLost(PymmioError, OSError):

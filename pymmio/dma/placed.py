@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from pymmio.handle import Iova
 
-__all__ = ["PlacesMemory"]
+__all__ = ["PlacesMemory", "TellsTranslation"]
 
 
 @runtime_checkable
@@ -23,4 +23,14 @@ class PlacesMemory(Protocol):
         The memory is there (each page was written to).  Raises DmaError where it is not
         contiguous for the device, PermissionRefused where the kernel does not tell.
         """
+        ...
+
+
+@runtime_checkable
+class TellsTranslation(Protocol):
+    """What a DmaHandle has beside ``map`` where it can say what its addresses are."""
+
+    @property
+    def translates(self) -> bool:
+        """Whether the device's addresses are others than the machine's."""
         ...

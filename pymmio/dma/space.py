@@ -16,7 +16,7 @@ from pymmio.dma.budget import Budget
 from pymmio.dma.buffer import DmaBuffer
 from pymmio.dma.iova import IovaAllocator, require_alignment, round_up
 from pymmio.dma.memory import SharedMemory
-from pymmio.dma.placed import PlacesMemory
+from pymmio.dma.placed import PlacesMemory, TellsTranslation
 from pymmio.dma.refused import RefusesDma
 from pymmio.errors import (
     BadArgument,
@@ -71,6 +71,13 @@ class DmaSpace:
     def page_size(self) -> int:
         """Smallest mapping and alignment, in bytes."""
         return self._page_size
+
+    @property
+    def translates(self) -> bool:
+        """Whether the device sees other addresses than the machine has: an IOMMU is between."""
+        if isinstance(self._handle, TellsTranslation):
+            return self._handle.translates
+        return not isinstance(self._handle, PlacesMemory)
 
     @property
     def closed(self) -> bool:
