@@ -9,6 +9,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from pymmio.arch import current
 from pymmio.handle import Access
 from pymmio.mmio import Mapping
 
@@ -57,6 +58,10 @@ class Machine:
     ) -> Mapping:
         """Map a part of an open file.  Raises PermissionRefused and Unsupported."""
         return Mapping.of_file(fd, file_offset, size, name, writable=writable, access=access)
+
+    def reaches_pci(self) -> bool:
+        """Tell whether PCI memory has physical addresses for loads and stores."""
+        return current().mmio != "mio"
 
     def lockdown(self) -> str | None:
         """Return how far the kernel is locked down, None if it is not (or does not say)."""

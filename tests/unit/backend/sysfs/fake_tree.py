@@ -25,6 +25,7 @@ class FakeTree(Machine):
 
     writes: list[tuple[str, str]] = field(default_factory=list)
     refuse: dict[str, int] = field(default_factory=dict)
+    has_pci_addresses: bool = True
     mapping_error: list[type[Exception]] = field(default_factory=list)
 
     @classmethod
@@ -90,6 +91,9 @@ class FakeTree(Machine):
             raise error(f"{name}: {size:#x} bytes cannot be mapped")
         # the file is plain memory, on every machine that runs the tests
         return super().map(fd, file_offset, size, name, writable=writable, access=Access.MAPPED)
+
+    def reaches_pci(self) -> bool:
+        return self.has_pci_addresses
 
     def _fail(self, path: str) -> None:
         number = self.refuse.get(path.rsplit("/", 1)[-1])
