@@ -8,12 +8,15 @@ from pathlib import Path
 from tests.debian import PackageSet, ensure, output, say
 
 # What has machine code of its own: cffi's back-end, capstone's library, parts of Hypothesis's
-# newer wheels; libudev is what pyudev loads.
+# newer wheels; libudev is what pyudev loads.  click and rich: the command line in the guest.
 PYTHON = PackageSet(
     name="debian-s390x",
     architecture="s390x",
     suites=("trixie",),
-    packages=("python3", "python3-cffi", "python3-capstone", "python3-hypothesis", "libudev1"),
+    packages=(
+        *("python3", "python3-cffi", "python3-capstone", "python3-hypothesis"),
+        *("python3-click", "python3-rich", "libudev1"),
+    ),
     has_dependencies=True,
 )
 INTERPRETER = "usr/bin/python3"

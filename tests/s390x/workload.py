@@ -1,7 +1,8 @@
 """What a controller is asked to do in the guest; a program as well, to be run with a preload.
 
 ``python -m tests.s390x.workload keep_4_mib ADDRESS ACCESS HOW``, or
-``... write_cells ADDRESS ACCESS``, ``... read_cells ADDRESS ACCESS`` and the others below.
+``... write_cells ADDRESS ACCESS``, ``... read_cells ADDRESS ACCESS`` and the others below; those of
+tests.s390x.failures, too.
 """
 
 from __future__ import annotations
@@ -103,4 +104,7 @@ def check_rules(address: str, access: str) -> None:
 
 
 if __name__ == "__main__":
-    globals()[sys.argv[1]](*sys.argv[2:])
+    from tests.s390x import failures
+
+    name, *arguments = sys.argv[1:]
+    (globals().get(name) or getattr(failures, name))(*arguments)

@@ -2,6 +2,7 @@
 #include "emulator.h"
 
 #include <dlfcn.h>
+#include <errno.h>
 #include <pthread.h>
 #include <stdarg.h>
 #include <string.h>
@@ -117,7 +118,17 @@ long syscall(long number, ...)
     for (int i = 0; i < 6; i++)
         a[i] = va_arg(list, long);
     va_end(list);
-    if ((number == 352 || number == 353) && !is_by_kernel())
-        return pci_call(number, (volatile void *)a[0], (void *)a[1], (size_t)a[2]);
+    if (number == 352 || number == 353) {
+        long result;
+
+        if (!is_by_kernel())
+            return pci_call(number, (volatile void *)a[0], (void *)a[1], (size_t)a[2]);
+        count(number == 353 ? READ_CALL : WRITE_CALL, (size_t)a[2]);
+        if (injected_result(&result)) {
+            if (result < 0)
+                errno = (int)-result;
+            return result < 0 ? -1 : result;
+        }
+    }
     return real_syscall(number, a[0], a[1], a[2], a[3], a[4], a[5]);
 }

@@ -19,6 +19,7 @@ from pymmio.handle import Access
 from pymmio.mmio import MappedRegion, Mapping, Region
 from tests.guest.case import case
 from tests.guest.inside import NVME, bound_to_vfio
+from tests.s390x.instructions import CALLS, LOAD, STORE, run_preloaded
 
 WAYS = ("syscall", "pread")
 REGISTERS, MEMORY = 0, 2  # BARs
@@ -117,3 +118,19 @@ def case_device_memory_is_no_buffer() -> None:
             region = device.region(MEMORY, rule=pymmio.AccessRule(ram_like=True))
             assert isinstance(_raised(region.view), Unsupported)
             assert _raised(lambda: memoryview(region)) is not None  # type: ignore[arg-type]
+
+
+@case(guest="s390x", timeout_s=300, params=("mio", "syscall"))
+def case_what_the_machine_says_is_the_cause(access: str) -> None:
+    # Condition codes, status bytes and errnos that this machine never has, before a real device.
+    with bound_to_vfio(NVME) as function:
+        executed = run_preloaded("fail_as_told", function.address, access)
+    used, unused = ({LOAD, STORE}, set(CALLS)) if access == "mio" else (set(CALLS), {LOAD, STORE})
+    assert all(executed[name] for name in used), executed
+    assert not any(executed[name] for name in unused), executed
+
+
+@case(guest="s390x", timeout_s=300, params=("mio", "syscall"))
+def case_a_doorbell_that_fails_ends_its_command_and_the_controller_comes_back(access: str) -> None:
+    with bound_to_vfio(NVME) as function:
+        run_preloaded("fail_a_doorbell", function.address, access)
