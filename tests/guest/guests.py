@@ -115,6 +115,25 @@ EXTRAS = Guest(
     qemu_arguments=("-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"),
 )
 
+# Without VFIO: BARs smaller than a page (sdhci has 256 bytes) that share one, a prefetchable one
+# (ivshmem), and memory that no BAR leads to (virtio-pmem).
+SYSFS = Guest(
+    name="sysfs",
+    devices=(
+        *DEFAULT.devices,
+        "sdhci-pci",
+        "sdhci-pci",
+        "ivshmem-plain,memdev=shared",
+        "virtio-pmem-pci,memdev=persistent,disable-legacy=on,iommu_platform=on",
+    ),
+    disks=DEFAULT.disks,
+    qemu_arguments=(
+        *("-m", "slots=2,maxmem=2G"),
+        *("-object", "memory-backend-ram,id=shared,size=1M,share=on"),
+        *("-object", "memory-backend-memfd,id=persistent,size=16M,share=on"),
+    ),
+)
+
 # edu reaches 28 bits of addresses unless it is told otherwise (QEMU docs/specs/edu.rst).
 NO_IOMMU = Guest(
     name="no-iommu",
@@ -183,6 +202,7 @@ GUESTS = {
         RULES,
         NETWORK,
         EXTRAS,
+        SYSFS,
         NO_IOMMU,
         S390X,
         VFIO_USER,
