@@ -146,7 +146,8 @@ class RegionInfoReply:
             chain += _CAPABILITY.pack(kind, 1, following) + body
         needed = _REGION.size + len(chain)
         has_room = bool(chain) and needed <= room
-        flags = self.flags | RegionFlags.CAPS if chain else self.flags & ~RegionFlags.CAPS
+        # QEMU 11.1 takes CAPS without an offset for a fault; the size alone says "ask again".
+        flags = self.flags | RegionFlags.CAPS if has_room else self.flags & ~RegionFlags.CAPS
         first = _REGION.size if has_room else 0
         fixed = _REGION.pack(needed, flags, self.index, first, self.size, self.offset)
         return fixed + chain if has_room else fixed
