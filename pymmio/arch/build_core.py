@@ -17,12 +17,14 @@ ffi.set_source(
     #include <sys/mman.h>
     #include "pymmio/arch/fault.h"
     #include "pymmio/arch/io.h"
+    #include "pymmio/backend/served/words.h"
     #include "pymmio/mmio/doorbell.h"
     #include "pymmio/mmio/doorbell_setup.h"
     #include "pymmio/mmio/mapping.h"
     """,
     sources=[
         "pymmio/arch/fault.c",
+        "pymmio/backend/served/words.c",
         "pymmio/mmio/mapping.c",
         "pymmio/mmio/doorbell.c",
         "pymmio/mmio/types.c",

@@ -77,6 +77,24 @@ void pm_doorbell_set_python(pm_doorbell *db);
 void pm_doorbell_set_closed(pm_doorbell *db);
 int pm_doorbell_ring(pm_doorbell *db, uint32_t value);
 
+/* backend/served/words.h */
+struct pollfd {
+    int fd;
+    short events;
+    short revents;
+    ...;
+};
+typedef struct pm_words {
+    uint32_t *base;
+    size_t count;
+} pm_words;
+#define PM_WORDS_WRITTEN ...
+#define PM_WORDS_READY ...
+void pm_words_clear(pm_words *words);
+int pm_words_take(pm_words *words, uint32_t *places, uint32_t *values, int room);
+int pm_words_wait(pm_words *areas, int area_count, struct pollfd *fds, int fd_count,
+                  int64_t spin_ns, int64_t pause_ns, int64_t timeout_ns);
+
 /* <sys/mman.h>: mappings without a second file descriptor, unlike Python's mmap */
 #define PROT_READ ...
 #define PROT_WRITE ...

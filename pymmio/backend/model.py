@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from pymmio.handle import IrqKind
+from pymmio.handle import IrqKind, MappedArea
 
 __all__ = ["BarSpec", "DeviceModel", "ModelHost"]
 
@@ -21,6 +21,11 @@ class BarSpec:
 
     ``ram`` marks a BAR that is plain memory (a memfd of the host's): the model sees no
     single accesses there and reaches it with ``ModelHost.bar_memory``.
+
+    ``doorbells`` are areas of 32-bit registers whose writes count by their last value only,
+    at whatever time they are seen, and whose reads mean nothing.  No driver writes all-ones
+    there.  Whoever serves the model may let a driver store to shared memory in their place;
+    the model gets the writes as ``bar_write`` all the same, low offsets first.
     """
 
     index: int
@@ -28,6 +33,7 @@ class BarSpec:
     is_64bit: bool = True
     prefetchable: bool = False
     ram: bool = False
+    doorbells: tuple[MappedArea, ...] = ()
 
 
 class ModelHost(Protocol):
@@ -76,6 +82,8 @@ class DeviceModel(abc.ABC):
     msi_vectors: int = 0
     has_intx: bool = False
     is_pcie: bool = True
+    vendor_capabilities: Sequence[bytes] = ()
+    """Vendor-specific capabilities: what stands behind the length byte of each."""
 
     host: ModelHost
 

@@ -24,6 +24,7 @@ POWER_STATE = 0x0003  # PMCSR, PCI Power Management 1.2, 3.2.4; 0 is D0
 MSI_ENABLE = 1 << 0  # Message Control, PCI Local Bus 3.0, 6.8.1.3
 MSIX_ENABLE = 1 << 15  # Message Control, 6.8.2.3
 MSIX_ENTRY = 16
+INITIATE_RESET = 1 << 15  # Device Control, PCI Express 5.0, 7.5.3.4
 
 
 def msix_table_size(vectors: int) -> int:
@@ -41,6 +42,7 @@ class ConfigModel:
         self._w1c = bytearray(SIZE)
         self.msi_offset: int | None = None
         self.msix_offset: int | None = None
+        self.express_offset: int | None = None
         self._header()
         self._bars()
         self._capabilities()
@@ -87,6 +89,14 @@ class ConfigModel:
     def is_intx_on(self) -> bool:
         """Whether the interrupt pin may be asserted."""
         return not self.command & INTX_DISABLE
+
+    def asks_for_reset(self, offset: int, width: int, value: int) -> bool:
+        """Tell whether a write initiates a function-level reset."""
+        if self.express_offset is None:
+            return False
+        at = self.express_offset + 8 - offset
+        shifted = value << 8 * -at if at < 0 else value >> 8 * at
+        return -1 <= at < width and bool(shifted & INITIATE_RESET)
 
     def set_intx_status(self, is_asserted: bool) -> None:
         """Show the state of the interrupt in STATUS."""
@@ -169,11 +179,15 @@ class ConfigModel:
             self._put("<II", msix + 4, table | (model.msix_bar or 0), pba | (model.msix_bar or 0))
             self._let_write("<H", msix + 2, 0x4000)  # function mask
         if model.is_pcie:
-            express = add(0x10, 60)  # PCI Express 5.0, 7.5.3
+            self.express_offset = express = add(0x10, 60)  # PCI Express 5.0, 7.5.3
             self._put("<H", express + 2, 0x0002)  # version 2, endpoint
             self._put("<I", express + 4, 1 << 28 | 1 << 15)  # FLR, role-based errors
             self._put("<I", express + 0x0C, 0x0000_0011)  # 2.5 GT/s, x1
             self._put("<H", express + 0x12, 0x0011)
+        for body in model.vendor_capabilities:  # PCI Local Bus 3.0, appendix H
+            vendor = add(0x09, 3 + len(body))
+            self._put("<B", vendor + 2, 3 + len(body))
+            self._bytes[vendor + 3 : vendor + 3 + len(body)] = body
         self._put("<H", STATUS, CAP_LIST)
 
 

@@ -8,6 +8,7 @@ from pymmio.backend.served.device import DeviceMemory, ServedDevice
 from pymmio.backend.served.find import MODEL_GROUP, make_model, model_names
 from pymmio.backend.served.interrupts import ServedIrq
 from pymmio.backend.served.memory import BarMemory
+from pymmio.backend.served.words import SharedDoorbells, mappable_doorbells
 
 __all__ = [
     "BarMemory",
@@ -15,6 +16,8 @@ __all__ = [
     "MODEL_GROUP",
     "ServedDevice",
     "ServedIrq",
+    "SharedDoorbells",
     "make_model",
+    "mappable_doorbells",
     "model_names",
 ]

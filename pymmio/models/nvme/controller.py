@@ -6,6 +6,7 @@ from collections import deque
 from collections.abc import Mapping
 
 from pymmio.backend.model import BarSpec, DeviceModel
+from pymmio.handle import MappedArea
 from pymmio.models.nvme import registers as reg
 from pymmio.models.nvme.command import Command
 from pymmio.models.nvme.engine import Engine
@@ -76,7 +77,8 @@ class NvmeModel(DeviceModel):
         pending_bits = 8 * (-(-self.msix_vectors // 64))
         needed = self.msix_offset + table + _PAGE + pending_bits
         size = max(0x4000, 1 << (needed - 1).bit_length())
-        self.bars = (BarSpec(index=0, size=size, is_64bit=True),)
+        doorbells = MappedArea(reg.DOORBELLS, self.msix_offset - reg.DOORBELLS)
+        self.bars = (BarSpec(index=0, size=size, is_64bit=True, doorbells=(doorbells,)),)
 
     # --- life --------------------------------------------------------------------------
 
