@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from pymmio.arch import ffi, lib
 from pymmio.errors import BadArgument, Closed
-from pymmio.mmio.failures import Place, access_failed
+from pymmio.mmio.failures import Place, access_failed, read_only
 
 if TYPE_CHECKING:
     from pymmio.mmio.mapping import Mapping
@@ -29,7 +29,7 @@ class Doorbell:
     """
 
     def __init__(
-        self, region: Region, offset: int, width: int, way: Way, keep: object = None
+        self, region: Region, offset: int, width: int, way: Way, mapping: Mapping | None = None
     ) -> None:
         """Not for callers: use :meth:`Region.doorbell`."""
         if width not in (2, 4):
@@ -38,7 +38,7 @@ class Doorbell:
         self.offset = offset
         self.width = width
         self.way = way
-        self._keep = keep
+        self._mapping = mapping
         self._fd = -1
         self._cdata: Any = ffi.new("pm_doorbell *")
         self._cdata.width = width
@@ -109,9 +109,10 @@ class Doorbell:
             raise Closed(f"{what} is closed", hint="Open the device again")
         db = self._cdata  # the ring may have failed in another thread
         place = Place(what, self.region.name, self.offset, self.width, None, is_write=True)
-        raise self.region._explained(
-            access_failed(place, error, cc=db.cc, status=db.status, number=db.error)
-        )
+        failed = access_failed(place, error, cc=db.cc, status=db.status, number=db.error)
+        if self._mapping is not None and not self._mapping.writable:
+            raise read_only(place, failed)
+        raise self.region._explained(failed)
 
     def close(self) -> None:
         """Make every later ring return PM_CLOSED."""

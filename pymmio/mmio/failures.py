@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from pymmio.arch import lib
 from pymmio.arch.s390x import meanings
-from pymmio.errors import AccessError, AccessFault, MioError, Misaligned
+from pymmio.errors import AccessError, AccessFault, MioError, Misaligned, ReadOnly
 
-__all__ = ["Place", "access_failed"]
+__all__ = ["Place", "access_failed", "read_only"]
 
 E = TypeVar("E", bound=AccessError)
 
@@ -64,13 +64,20 @@ def access_failed(
     return _fault(place, said, fault.signal)
 
 
+def read_only(place: Place, failed: AccessError) -> ReadOnly:
+    """Return the exception for a write that failed because the mapping does not allow any."""
+    refused = _made(ReadOnly, place, f"{place.region} cannot be written", None)
+    refused.__cause__ = failed
+    return refused
+
+
 def _fault(place: Place, said: str, cause_code: int) -> AccessFault:
     raised = _made(AccessFault, place, f"{place.what} failed: {said}", _HINT)
     raised.cause_code = cause_code
     return raised
 
 
-def _made(kind: type[E], place: Place, message: str, hint: str) -> E:
+def _made(kind: type[E], place: Place, message: str, hint: str | None) -> E:
     return kind(
         message,
         region=place.region,

@@ -7,11 +7,11 @@ import time
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from pymmio.arch import ffi, lib, make_region_type
-from pymmio.errors import Closed, PymmioError, ReadOnly, Unsupported
+from pymmio.errors import Closed, PymmioError, Unsupported
 from pymmio.handle import Access
 from pymmio.mmio.access import PCI, AccessRule, plan
 from pymmio.mmio.doorbell import Doorbell
-from pymmio.mmio.failures import Place, access_failed
+from pymmio.mmio.failures import Place, access_failed, read_only
 from pymmio.mmio.mapping import Mapping
 from pymmio.mmio.region import Region, check_window
 
@@ -111,10 +111,7 @@ class _MappedMethods(Region):
         place = Place(what, self.name, offset, width, value, is_write)
         failed = access_failed(place, error)
         if is_write and not self.mapping.writable:
-            raise ReadOnly(
-                f"{self.name} cannot be written", region=self.name, offset=offset, value=value,
-                width=width, is_write=True,
-            ) from failed  # fmt: skip
+            raise read_only(place, failed)
         raise self._explained(failed)
 
     def _wait(self, offset: int, width: int, mask: int, value: int, timeout_s: float) -> int:

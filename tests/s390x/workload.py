@@ -19,6 +19,8 @@ from pymmio.check.rules.report import text
 from pymmio.handle import Access
 from pymmio.mmio import Region
 from pymmio_drivers.nvme import Controller
+from tests.refusals.devices import DeviceBench
+from tests.refusals.table import compare
 from tests.s390x.qemu_log import QemuLog
 
 MIB = 1 << 20
@@ -101,6 +103,13 @@ def check_rules(address: str, access: str) -> None:
             assert report.verdict is Verdict.KEPT, text(report)
             assert len(report.cases) == len(WIDTHS) * 16 * 3 * 2
         log.close()
+
+
+def refuse(address: str, access: str) -> None:
+    """Ask for what is refused, or fails: the table of tests/refusals."""
+    asked, wrong = compare(DeviceBench(f"vfio:{address}", MEMORY, Access(access)))
+    assert wrong == [], wrong
+    assert asked > 200, asked
 
 
 if __name__ == "__main__":
