@@ -13,6 +13,7 @@ from pymmio import forks
 from pymmio.arch import current, pci_ways
 from pymmio.backend import open_handle
 from pymmio.bounded import BoundedCall
+from pymmio.device_trace import DeviceTrace
 from pymmio.dma import DmaSpace
 from pymmio.errors import (
     Closed,
@@ -33,11 +34,11 @@ from pymmio.mmio import (
     Mapping,
     Region,
     SparseRegion,
-    TracedRegion,
 )
 from pymmio.pci import BarKind, Command, ConfigSpace
 from pymmio.pci.diagnosis import Diagnosis, gone
 from pymmio.policy import authorise
+from pymmio.regs import RegisterFile
 from pymmio.removal import Release
 from pymmio.teardown import Step, TearDown
 from pymmio.trace import Sink
@@ -62,9 +63,10 @@ def open_device(
 
     ``access`` forces the way of single accesses: "mapped", "mio", "syscall", "pread" or
     "message"; "auto" takes the best that each region offers.  ``trace`` is called with an
-    AccessEvent for each access.  ``share_dma_with`` is an open device of the same backend: both
-    then have one address space, so that a buffer of either has the same iova for both; it stays
-    mapped until it, or the last of the devices, is closed.
+    AccessEvent for each access; an EventSink gets all else that happens, too.
+    ``share_dma_with`` is an open device of the same backend: both then have one address space,
+    so that a buffer of either has the same iova for both; it stays mapped until it, or the last
+    of the devices, is closed.
 
     Side effects: the policy is asked first; then the backend takes the device, and decoding is
     switched on (COMMAND.MEM; COMMAND.IO where it has ports).
@@ -116,7 +118,7 @@ class Device(Function):
         self.name = handle.name
         self.handle = handle
         self._access = access
-        self._trace = trace
+        self._trace = DeviceTrace.of(trace, uri, handle, is_sharing=shared_dma is not None)
         self._state = "open"
         self._lock = threading.RLock()
         self._infos = {info.index: info for info in handle.region_infos()}
@@ -131,6 +133,7 @@ class Device(Function):
         self._releases: list[Release] = []
         self._tear_down: TearDown | None = None
         with ExitStack() as undo:
+            undo.callback(self._trace.close)
             config_region = self._open_region(CONFIG_REGION, CONFIG_RULE)
             undo.callback(config_region.close)
             self.config = ConfigSpace(config_region)
@@ -141,10 +144,11 @@ class Device(Function):
             before = self.config.update_command(on=self._decoding)
             undo.callback(self.config.update_command, off=self._decoding & ~before)
             self._diagnosis = self._explain = Diagnosis(self.name, self.config, handle.is_gone)
-            self.irqs = Interrupts(handle.irq, name=self.name, explain=self._explain)
+            irq = self._trace.irq(handle.irq)
+            self.irqs = Interrupts(irq, name=self.name, explain=self._explain)
             undo.callback(self.irqs.close)
             if shared_dma is None:
-                self.dma = DmaSpace(handle.dma, name=self.name)
+                self.dma = DmaSpace(self._trace.dma(handle.dma), name=self.name)
             else:
                 shared_dma.join()
                 self.dma = shared_dma
@@ -190,9 +194,7 @@ class Device(Function):
                 f"{self.name} has no region {index}",
                 hint=f"It has {', '.join(f'{i.index} ({i.name})' for i in self._infos.values())}",
             )
-        region = self._reach(info, rule)
-        if self._trace is not None:
-            region = TracedRegion(region, self._trace)
+        region = self._trace.region(index, self._reach(info, rule))
         self._opened[index] = region
         return region
 
@@ -255,6 +257,16 @@ class Device(Function):
             hint=f"It offers {' and '.join(offers)}; {current().name} does {current().mmio}",
         )
 
+    def name_registers(
+        self, index: int, registers: type[RegisterFile] | MappingType[int, str]
+    ) -> None:
+        """Tell a trace how the registers of a region are called; nothing else happens.
+
+        ``registers`` is a declaration, or names of 32-bit registers by offset.  For drivers: call
+        it whenever you know more.
+        """
+        self._trace.name_registers(index, registers)
+
     # --- the function as a whole ---------------------------------------------------------
 
     def enable_bus_master(self) -> None:
@@ -283,7 +295,7 @@ class Device(Function):
         self._run_reset(self.handle.reset, timeout_s)
 
     def _run_reset(self, reset: Callable[[], None], timeout_s: float) -> None:
-        with self._lock, ExitStack() as undo:
+        with self._lock, self._trace.resetting(), ExitStack() as undo:
             self._require_open()
             for mapping in self._mappings:
                 mapping.pause()
@@ -423,7 +435,7 @@ class Device(Function):
             Step(f"unmapping {region.name}", region.close)
             for region in reversed(self._opened.values())
         ]
-        handle = Step("giving it back to the kernel", self.handle.close)
+        handle = Step("giving it back to the kernel", self._give_back)
         if self._reset is not None and not self._reset.is_over:
             # The kernel blocks whoever touches COMMAND or interrupts until the reset is over
             # (vfio_pci_core's memory_lock); what cannot block comes first.
@@ -431,6 +443,12 @@ class Device(Function):
         if not self.dma.is_usable:  # it was never switched on here: whose it is, if on, leave it
             return [turn_away, irqs, dma, *regions, handle]
         return [master, turn_away, irqs, dma, *regions, handle]
+
+    def _give_back(self) -> None:
+        try:
+            self.handle.close()
+        finally:
+            self._trace.close()
 
     def _turn_away(self) -> None:
         for mapping in self._mappings:

@@ -36,6 +36,8 @@ __all__ = [
     "PymmioError",
     "ReadOnly",
     "RegisterError",
+    "ReplayMismatch",
+    "TraceFileError",
     "UnsafeRead",
     "UnsafeUpdate",
     "Unsupported",
@@ -262,3 +264,18 @@ class BudgetExceeded(PymmioError, MemoryError):
 
 class BufferBusy(PymmioError, BufferError):
     """The memory cannot be released: the device or an exported view still uses it."""
+
+
+# --- traces ----------------------------------------------------------------------------
+
+
+class TraceFileError(PymmioError, ValueError):
+    """A file that is no trace, or a damaged one; ``line`` is the number of the line."""
+
+    def __init__(self, message: str, *, line: int, hint: str | None = None) -> None:
+        super().__init__(message, hint=hint)
+        self.line = line
+
+
+class ReplayMismatch(PymmioError, AssertionError):
+    """The driver did not do what the recording says that it did then."""

@@ -5,6 +5,7 @@ from pymmio.mmio.doorbell import Doorbell
 from pymmio.mmio.handled import HandleRegion
 from pymmio.mmio.mapped import MappedRegion
 from pymmio.mmio.mapping import Mapping
+from pymmio.mmio.recorded import RecordedRegion
 from pymmio.mmio.region import Region
 from pymmio.mmio.sparse import SparseRegion
 from pymmio.mmio.traced import TracedRegion
@@ -17,6 +18,7 @@ __all__ = [
     "MappedRegion",
     "Mapping",
     "Order",
+    "RecordedRegion",
     "Region",
     "SparseRegion",
     "TracedRegion",

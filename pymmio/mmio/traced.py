@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from typing import Any
@@ -22,9 +23,14 @@ class TracedRegion(Region):
     engines are handed to Python, so that they are seen too.
     """
 
-    def __init__(self, inner: Region, sink: Sink) -> None:
+    def __init__(
+        self, inner: Region, sink: Sink, *, index: int | None = None, base: int = 0
+    ) -> None:
+        """``index`` is that of the region, ``base`` where a window starts in it."""
         self.inner = inner
         self.sink = sink
+        self.index = index
+        self.base = base
         self.name = inner.name
         self.size = inner.size
         self.rule = inner.rule
@@ -40,6 +46,7 @@ class TracedRegion(Region):
         size: int = 0,
     ) -> Any:
         error: str | None = None
+        start_ns = time.monotonic_ns()
         try:
             result = call()
             if value is None and isinstance(result, int):
@@ -49,11 +56,13 @@ class TracedRegion(Region):
             error, value = f"{type(raised).__name__}: {raised}", None
             raise
         finally:
+            now_ns = time.monotonic_ns()
             self.sink(
                 AccessEvent(
-                    time.monotonic_ns(), self.name, kind, offset, width, value, size or width, error
+                    now_ns, self.name, kind, offset, width, value, size or width, error,
+                    threading.get_native_id(), self.index, self.base, now_ns - start_ns,
                 )
-            )
+            )  # fmt: skip
 
     def _load(self, offset: int, width: int) -> int:
         return self.inner._load(offset, width)
@@ -143,7 +152,8 @@ class TracedRegion(Region):
         self, offset: int, size: int, *, name: str | None = None, rule: AccessRule | None = None
     ) -> TracedRegion:
         """Return a traced window."""
-        return TracedRegion(self.inner.window(offset, size, name=name, rule=rule), self.sink)
+        window = self.inner.window(offset, size, name=name, rule=rule)
+        return TracedRegion(window, self.sink, index=self.index, base=self.base + offset)
 
     def doorbell(self, offset: int, width: int = 4) -> Doorbell:
         """Return a doorbell that goes through this region, so that rings are reported."""
