@@ -101,6 +101,7 @@ def _nobody_reads() -> ExitCode:
         "peek": "pymmio.cli.peek:peek",
         "poke": "pymmio.cli.peek:poke",
         "nvme": "pymmio.cli.nvme:nvme",
+        "serve": "pymmio.cli.serve:serve",
         "check": "pymmio.cli.check:check",
         "bind": "pymmio.cli.bind:bind",
         "unbind": "pymmio.cli.bind:unbind",

@@ -20,6 +20,7 @@ __all__ = [
     "complete_address",
     "complete_driver",
     "complete_from",
+    "complete_model",
     "complete_region",
     "complete_uri",
 ]
@@ -64,6 +65,13 @@ def complete_driver(
 ) -> list[CompletionItem]:
     """Give the names of the installed drivers."""
     return _matching(((name, "") for name in _names(_DRIVER_GROUP)), incomplete)
+
+
+def complete_model(
+    ctx: click.Context, parameter: click.Parameter, incomplete: str
+) -> list[CompletionItem]:
+    """Give the names of the installed device models."""
+    return _matching(((name, "") for name in _names(_MODEL_GROUP)), incomplete)
 
 
 def complete_from(names: Iterable[str], incomplete: str) -> list[CompletionItem]:

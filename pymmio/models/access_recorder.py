@@ -21,8 +21,10 @@ BAR4      bits   access  meaning
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from typing import TextIO
 
 from pymmio.backend.model import BarSpec, DeviceModel, ModelHost
 from pymmio.errors import UriError
@@ -55,6 +57,10 @@ class AccessRecorderModel(DeviceModel):
     ``size`` is that of BAR0 and of BAR2, ``limit`` how many accesses are kept.  BAR0 reads as
     what was written there; at first the byte at offset n is ``(n * 151 + n // 256 + 29) % 256``,
     so that neighbours differ.
+
+    ``file`` gets each access as a line of JSON at once, those too that the log has no room for:
+    ``{"number": 0, "offset": 4, "width": 4, "is_write": true, "value": 7}``.  It is made anew,
+    and goes on through resets.
     """
 
     vendor_id = 0x1234
@@ -65,9 +71,14 @@ class AccessRecorderModel(DeviceModel):
     class_code = 0xFF0000  # fits no class (PCI Code and ID Assignment 1.11 §1.1)
 
     def __init__(
-        self, *, size: str | int = 1 << 16, limit: str | int = 1 << 16, **unknown: str
+        self,
+        *,
+        size: str | int = 1 << 16,
+        limit: str | int = 1 << 16,
+        file: str | None = None,
+        **unknown: str,
     ) -> None:
-        refuse_unknown("access-recorder", unknown, ("limit", "size"))
+        refuse_unknown("access-recorder", unknown, ("file", "limit", "size"))
         self.size = as_size("size", size)
         if self.size < 4096 or self.size & (self.size - 1):
             raise UriError(f"option size={size} is no power of two from 4K on", hint="Size=64K")
@@ -82,6 +93,7 @@ class AccessRecorderModel(DeviceModel):
         self.lost = 0
         self._next = 0
         self._selected = 0
+        self._file = _open(file) if file is not None else None
 
     def attach(self, host: ModelHost) -> None:
         """Fill the memory of BAR2, too."""
@@ -93,6 +105,11 @@ class AccessRecorderModel(DeviceModel):
         self._next = self._selected = 0
         self.clear()
         self._restore()
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._file is not None:
+            self._file.close()
 
     def clear(self) -> None:
         """Empty the log; numbers go on."""
@@ -132,10 +149,13 @@ class AccessRecorderModel(DeviceModel):
                 self._restore()
 
     def _log(self, offset: int, width: int, is_write: bool, value: int) -> None:
+        access = LoggedAccess(self._next, offset, width, is_write, value)
         if len(self.log) < self.limit:
-            self.log.append(LoggedAccess(self._next, offset, width, is_write, value))
+            self.log.append(access)
         else:
             self.lost += 1
+        if self._file is not None:
+            self._file.write(json.dumps(asdict(access)) + "\n")
         self._next += 1
 
     def _window(self) -> bytes:
@@ -156,3 +176,12 @@ class AccessRecorderModel(DeviceModel):
             (kind, 4),
         )
         return b"".join(value.to_bytes(width, "little") for value, width in fields)
+
+
+def _open(path: str) -> TextIO:
+    try:
+        return open(path, "w", encoding="ascii", buffering=1)  # each line goes out at once
+    except OSError as error:
+        raise UriError(
+            f"file {path!r} cannot be written: {error.strerror}", hint="Name another place"
+        ) from error

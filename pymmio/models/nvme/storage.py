@@ -213,5 +213,7 @@ class FileStorage(Storage):
 
     def close(self) -> None:
         if self._fd >= 0:
+            with contextlib.suppress(CommandError):  # nobody is left who could be told
+                self.flush()
             os.close(self._fd)
             self._fd = -1
