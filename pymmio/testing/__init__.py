@@ -8,10 +8,11 @@ from pymmio.backend.model import DeviceModel
 from pymmio.backend.sim import SimHandle
 from pymmio.device import Device
 from pymmio.mmio import PCI, AccessRule, MappedRegion, Mapping
+from pymmio.testing.serving import served
 from pymmio.trace import Sink
 from pymmio.uri import DeviceUri
 
-__all__ = ["mapped_region", "open_model"]
+__all__ = ["mapped_region", "open_model", "served"]
 
 
 def mapped_region(size: int, *, rule: AccessRule = PCI, name: str = "memory") -> MappedRegion:
