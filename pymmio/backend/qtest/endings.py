@@ -1,0 +1,62 @@
+"""What to raise when QEMU has ended: while it started, or later."""
+
+from __future__ import annotations
+
+from pymmio.backend.qtest.process import EXIT_TIMEOUT_S, QemuProcess
+from pymmio.errors import (
+    DeviceBusy,
+    DeviceGone,
+    DeviceNotFound,
+    PermissionRefused,
+    PymmioError,
+    Unsupported,
+    UriError,
+)
+from pymmio.uri import DeviceUri
+
+__all__ = ["ended", "refused"]
+
+_MEANINGS: tuple[tuple[str, type[PymmioError], str], ...] = (
+    (
+        "is not a valid device model name",
+        DeviceNotFound,
+        "See the devices that it has: qemu-system-x86_64 -device help",
+    ),
+    ("Failed to get", DeviceBusy, "Another program uses the file: end it, or name another file"),
+    ("Permission denied", PermissionRefused, "See who may use the file"),
+    ("No such file", DeviceNotFound, "See the path, or add size=64M to have the file made"),
+    (
+        "Parameter 'fd' is unexpected",
+        Unsupported,
+        "QEMU 7.2 or newer is needed; name another by binary=",
+    ),
+)
+
+
+def ended(name: str, process: QemuProcess, seen: str) -> PymmioError:
+    """Return the exception for a QEMU that does not answer any more, with its last words."""
+    process.wait(EXIT_TIMEOUT_S if not process.has_ended() else 0)
+    words = process.last_words()
+    said = f"; it said: {words}" if words else ""
+    return DeviceGone(
+        f"{name}: QEMU is gone ({seen}, {process.status()}){said}",
+        hint="Close the device and open it again",
+    )
+
+
+def refused(uri: DeviceUri, process: QemuProcess) -> PymmioError:
+    """Return the exception for a QEMU that ended instead of starting."""
+    process.wait(EXIT_TIMEOUT_S)
+    words = process.last_words()
+    if not words:
+        return Unsupported(
+            f"{uri}: QEMU did not start: {process.status()}, and it said nothing",
+            hint="Is it QEMU 7.2 or newer, for x86? Run it by hand with --version",
+        )
+    for text, kind, hint in _MEANINGS:
+        if text in words:
+            return kind(f"{uri}: QEMU says: {words}", hint=hint)
+    return UriError(
+        f"{uri}: QEMU says: {words}",
+        hint=f"See the properties: qemu-system-x86_64 -device {uri.target.split(',')[0]},help",
+    )
