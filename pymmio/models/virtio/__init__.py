@@ -1,0 +1,1 @@
+"""Virtio device models: what they have in common, and the devices."""
