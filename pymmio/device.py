@@ -24,7 +24,15 @@ from pymmio.errors import (
     Unsupported,
 )
 from pymmio.function import RESET_TIMEOUT_S, Function
-from pymmio.handle import CONFIG_REGION, Access, DeviceHandle, IrqKind, MappedArea, RegionInfo
+from pymmio.handle import (
+    CONFIG_REGION,
+    Access,
+    DeviceHandle,
+    IrqKind,
+    MappedArea,
+    RegionInfo,
+    TellsWhenGone,
+)
 from pymmio.irq import EventWatcher, Interrupts, Subscription
 from pymmio.mmio import (
     PCI,
@@ -38,6 +46,7 @@ from pymmio.mmio import (
 from pymmio.pci import BarKind, Command, ConfigSpace
 from pymmio.pci.diagnosis import Diagnosis, gone
 from pymmio.policy import authorise
+from pymmio.reconnection import RECONNECT_TIMEOUT_S, bring_back
 from pymmio.regs import RegisterFile
 from pymmio.removal import Release
 from pymmio.teardown import Step, TearDown
@@ -127,6 +136,7 @@ class Device(Function):
         self._enabled_master = False
         self._explain: Callable[[PymmioError], PymmioError] | None = None
         self._mappings: list[Mapping] = []
+        self._placed: list[tuple[int, int, Mapping]] = []  # by region and offset in it
         self._called: list[HandleRegion] = []
         self._why: Callable[[], PymmioError] | None = None
         self._reset: BoundedCall[None] | None = None
@@ -155,6 +165,8 @@ class Device(Function):
             undo.pop_all()
         self._events = EventWatcher(self.irqs, first=self._look_after_event)
         forks.track(self)
+        if isinstance(handle, TellsWhenGone):
+            handle.when_gone(self._refuse)
 
     # --- regions -----------------------------------------------------------------------
 
@@ -179,6 +191,7 @@ class Device(Function):
                     self._by_rule[key] = self._open_region(index, asked)
                 else:  # reached already, under another rule
                     self._by_rule[key] = whole.window(0, whole.size, name=whole.name, rule=asked)
+            self._require_open()  # it may have gone meanwhile
             return self._by_rule[key]
 
     def _default_rule(self, index: int) -> AccessRule:
@@ -241,6 +254,7 @@ class Device(Function):
                 areas.append((part.offset, MappedRegion(mapping, rule=rest.rule)))
             undo.pop_all()
         self._mappings += [area.mapping for _, area in areas]
+        self._placed += [(info.index, offset, area.mapping) for offset, area in areas]
         if info.mappable == (MappedArea(0, info.size),):
             return areas[0][1]
         return SparseRegion(rest, areas)
@@ -391,6 +405,33 @@ class Device(Function):
         """Before callbacks run: a device that is gone already is refused to all."""
         if self.handle.is_gone():
             self._refuse(lambda: gone(self.name, "it was removed while it was in use"))
+
+    def reconnect(self, timeout_s: float = RECONNECT_TIMEOUT_S) -> None:
+        """Reach a device again that was lost, where the backend can: a server that came back.
+
+        Waits for it up to ``timeout_s``.  DMA buffers are mapped again at the same addresses,
+        interrupts that were on are on, and regions, windows and interrupts that were taken
+        before are valid again.  What the device itself knew is lost unless its server kept it:
+        registers, queues, bus mastering, requests under way.  Let the driver start anew.
+
+        Raises Unsupported where the backend has no such thing, DeviceNotFound where nobody or
+        another device is there, and what opening raises; the device then stays gone.
+        """
+        with self._lock:
+            if self._why is None or self._state != "open":
+                self._require_open()
+            self._refuse(lambda: gone(self.name, "it is being reconnected"))
+            try:
+                bring_back(self.handle, self._placed, self._called, self.irqs, timeout_s)
+            except BaseException:
+                if self._why is not None:
+                    self._refuse(self._why)  # also what was let in already
+                raise
+            self._why = None
+            if isinstance(self.handle, TellsWhenGone):
+                self.handle.when_gone(self._refuse)
+            self._enabled_master = False
+            self.config.update_command(on=self._decoding)
 
     # --- the end -------------------------------------------------------------------------
 

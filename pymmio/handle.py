@@ -8,9 +8,11 @@ IOVA allocation and waiting are the same for all backends and live above it, in
 from __future__ import annotations
 
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NewType, Protocol
+from typing import NewType, Protocol, runtime_checkable
+
+from pymmio.errors import PymmioError
 
 __all__ = [
     "Access",
@@ -21,9 +23,12 @@ __all__ = [
     "IrqKind",
     "Iova",
     "IovaRange",
+    "MakesBlocks",
     "MappedArea",
+    "Reconnects",
     "RegionHandle",
     "RegionInfo",
+    "TellsWhenGone",
 ]
 
 Iova = NewType("Iova", int)
@@ -201,4 +206,42 @@ class DeviceHandle(Protocol):
 
     def close(self) -> None:
         """Give the device back.  Called once, after regions, interrupts and DMA are gone."""
+        ...
+
+
+@runtime_checkable
+class MakesBlocks(Protocol):
+    """What a RegionHandle has beside ``read`` and ``write`` where many at once are faster."""
+
+    def read_block(self, offset: int, size: int, width: int) -> bytes:
+        """Make reads of ``width`` bytes each, low address first; return their bytes in order."""
+        ...
+
+    def write_block(self, offset: int, data: bytes, width: int) -> None:
+        """Make writes of ``width`` bytes each, low address first."""
+        ...
+
+
+@runtime_checkable
+class TellsWhenGone(Protocol):
+    """What a DeviceHandle has where the device may vanish while nobody asks for it."""
+
+    def when_gone(self, callback: Callable[[Callable[[], PymmioError]], None]) -> None:
+        """Have ``callback`` called, in another thread or at once, when the device is gone.
+
+        What it is given makes the exception for whoever uses the device then.
+        """
+        ...
+
+
+@runtime_checkable
+class Reconnects(Protocol):
+    """What a DeviceHandle has where a device that was lost can come back."""
+
+    def reconnect(self, timeout_s: float) -> None:
+        """Reach the same device again, with its DMA mappings and interrupts as they were.
+
+        Handles of regions stay valid; what they say for a mapping is new.  ``when_gone`` is to
+        be called again.  Raises what opening raises, DeviceNotFound where it is another device.
+        """
         ...

@@ -145,6 +145,15 @@ class Interrupt:
             self._waiters += 1
             self._event.signal()  # stays readable: who polls it or a duplicate wakes
 
+    def _restore(self) -> None:
+        """Undo ``_end`` with a reason: who waits from now on waits; the signal is taken back."""
+        with self._lock:
+            if not self._is_closed or self._why is None:
+                return
+            self._is_closed, self._is_masked, self._why = False, False, None
+            self._waiters -= 1
+            self._event.try_take()
+
     def _after_fork(self) -> None:
         """Refuse all use, in the child; the eventfd is shared with the parent, so leave it."""
         self._lock = threading.Lock()

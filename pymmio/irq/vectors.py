@@ -334,6 +334,19 @@ class Interrupts:
                 for interrupt in vectors._on():
                     interrupt._end(why)
 
+    def restore(self) -> None:
+        """Let everybody use and wait for interrupts again after :meth:`refuse`.
+
+        The backend signals the same eventfds as before.
+        """
+        with self._lock:
+            if self.closed or self._why is None:
+                return
+            self._why = None
+            for vectors in self._sets.values():
+                for interrupt in vectors._on():
+                    interrupt._restore()
+
     def close(self) -> None:
         """Wake who waits with Closed, switch all kinds off, close the eventfds.
 

@@ -114,6 +114,12 @@ class Doorbell:
             raise read_only(place, failed)
         raise self.region._explained(failed)
 
+    def reopen(self) -> None:
+        """Ring again after :meth:`close`, where Python hands the values on; else nothing."""
+        if self.way == "python":
+            self._cdata.has_pending = 0
+            lib.pm_doorbell_set_python(self._cdata)
+
     def close(self) -> None:
         """Make every later ring return PM_CLOSED."""
         lib.pm_doorbell_set_closed(self._cdata)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from typing import Any
 
 from pymmio import forks
 from pymmio.errors import (
@@ -14,7 +15,7 @@ from pymmio.errors import (
     ReadOnly,
     WriteOnly,
 )
-from pymmio.handle import Access, RegionHandle
+from pymmio.handle import Access, MakesBlocks, RegionHandle
 from pymmio.mmio.access import PCI, AccessRule, plan
 from pymmio.mmio.doorbell import Doorbell
 from pymmio.mmio.region import Region, check_window
@@ -85,6 +86,38 @@ class HandleRegion(Region):
         if self._state == "open":
             self._why = why
             self._let_go("refused")
+
+    def restore(self) -> None:
+        """Let users in again after :meth:`refuse`; nothing happens otherwise."""
+        if self._state != "refused":
+            return
+        self._state, self._why = "open", None
+        for window in self._windows:
+            window.restore()
+        for doorbell in self._doorbells:
+            doorbell.reopen()
+
+    def read_block(self, offset: int, size: int, *, width: int) -> bytes:
+        """Read ``size`` bytes in accesses of ``width`` bytes; see :meth:`Region.read_block`."""
+        if not isinstance(self.handle, MakesBlocks) or not self.handle.info.readable:
+            return super().read_block(offset, size, width=width)
+        self._check_block(offset, size, width, is_write=False)
+        try:
+            return self.handle.read_block(self._offset + offset, size, width)
+        except AccessFault as error:
+            raise self._explained(error)  # noqa: B904 (a DeviceGone names its cause itself)
+
+    def write_block(self, offset: int, data: Any, *, width: int) -> None:
+        """Write in accesses of ``width`` bytes; see :meth:`Region.write_block`."""
+        if not isinstance(self.handle, MakesBlocks) or not self.handle.info.writable:
+            super().write_block(offset, data, width=width)
+            return
+        content = bytes(memoryview(data).cast("B"))
+        self._check_block(offset, len(content), width, is_write=True)
+        try:
+            self.handle.write_block(self._offset + offset, content, width)
+        except AccessFault as error:
+            raise self._explained(error)  # noqa: B904 (a DeviceGone names its cause itself)
 
     def _require_open(self) -> None:
         if self._state == "open":

@@ -30,6 +30,7 @@ __all__ = ["Mapping"]
 
 CLOSE_TIMEOUT_S = 5.0
 _MAP_FAILED = (1 << 64) - 1
+_MAP_FIXED = 0x10  # Linux, include/uapi/asm-generic/mman-common.h; the same on all of ours
 
 
 class Mapping:
@@ -195,6 +196,28 @@ class Mapping:
         self._state = "refused"
         self._turn_away()
         self._resumed.set()
+
+    def replace(self, fd: int, file_offset: int) -> None:
+        """Put other memory in the place of this, and let everybody in again, also after refuse.
+
+        Size and addresses stay, so that regions, windows and doorbells stay valid.  Raises
+        Unsupported where the memory cannot be mapped there, Closed, ForkedObject.
+        """
+        if self._state in ("closed", "forked"):
+            self.require_open()
+        start, length = self._pages
+        first = file_offset - (self._address - start)
+        prot = lib.PROT_READ | (lib.PROT_WRITE if self.writable else 0)
+        where = ffi.cast("void *", start)
+        flags = lib.MAP_SHARED | _MAP_FIXED
+        if int(ffi.cast("uintptr_t", lib.mmap(where, length, prot, flags, fd, first))) != start:
+            raise Unsupported(
+                f"{self.name}: {self.size:#x} bytes cannot be mapped anew: {os.strerror(ffi.errno)}"
+            )
+        lib.madvise(where, length, lib.MADV_DONTFORK)
+        self._why = None
+        self._state = "paused"
+        self.resume()
 
     def attach(self, region: _MappedMethods) -> None:
         """Remember a region that must be turned off when the mapping goes."""

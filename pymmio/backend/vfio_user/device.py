@@ -49,7 +49,6 @@ class VfioUserDevice:
         self._options = options
         self._regions: dict[int, VfioUserRegion] = {}
         self._lock = threading.Lock()
-        self._told: Callable[[Callable[[], PymmioError]], None] | None = None
         self._is_closed = False
         self.dma = VfioUserDma(self.name)
         with ExitStack() as undo:
@@ -140,7 +139,6 @@ class VfioUserDevice:
 
         What it is given makes the exception for whoever uses the device then.
         """
-        self._told = callback
         connection = self._session.connection
         connection.on_lost = lambda: callback(connection.why_lost)
         if connection.is_lost:  # before anybody listened
@@ -152,7 +150,7 @@ class VfioUserDevice:
         DMA mappings and interrupts are set up again and regions can be used.  Whether the
         device still knows anything else is the server's matter.  Tries until ``timeout_s`` have
         passed.  Raises what opening raises, and DeviceNotFound where another device is served:
-        then this one stays gone.
+        then this one stays gone.  Call ``when_gone`` again afterwards.
         """
         deadline = time.monotonic() + timeout_s
         old = self._session
@@ -180,8 +178,6 @@ class VfioUserDevice:
             self._connect_parts(session)
             undo.pop_all()
         old.close()
-        if self._told is not None:
-            self.when_gone(self._told)
 
     def _require_same(self, config: VfioUserRegion, session: Session) -> None:
         identity = config.read(0, 4)

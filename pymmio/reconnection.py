@@ -1,0 +1,43 @@
+"""Bring the parts of a device that was lost back to life, when its server is there again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from pymmio.errors import ProtocolError, Unsupported
+from pymmio.handle import DeviceHandle, Reconnects
+from pymmio.irq import Interrupts
+from pymmio.mmio import HandleRegion, Mapping
+
+__all__ = ["RECONNECT_TIMEOUT_S", "bring_back"]
+
+RECONNECT_TIMEOUT_S = 10.0
+"""How long to wait for a server that was started anew, in seconds."""
+
+
+def bring_back(
+    handle: DeviceHandle,
+    placed: Sequence[tuple[int, int, Mapping]],
+    called: Iterable[HandleRegion],
+    irqs: Interrupts,
+    timeout_s: float,
+) -> None:
+    """Reconnect ``handle``, then let everybody in again who was turned away.
+
+    ``placed`` are the mappings by region and offset in it: each gets the new server's memory at
+    its old address.  Raises Unsupported where the backend cannot, and what it raises.
+    """
+    if not isinstance(handle, Reconnects):
+        raise Unsupported(
+            f"{handle.name} cannot be reached again by this object",
+            hint="Close it; when it is back open it anew",
+        )
+    handle.reconnect(timeout_s)
+    for index, offset, mapping in placed:
+        source = handle.open_region(index).mmap_source()
+        if source is None:
+            raise ProtocolError(f"{handle.name}: region {index} cannot be mapped any more")
+        mapping.replace(source[0], source[1] + offset)
+    for region in called:
+        region.restore()
+    irqs.restore()
