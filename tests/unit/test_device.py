@@ -57,7 +57,7 @@ def test_configuration_space_takes_at_most_32_bits() -> None:
 def test_an_unknown_way_or_scheme_is_refused() -> None:
     with pytest.raises(Unsupported, match="Choose from"):
         pymmio.open_device("sim:edu", access="magic")
-    with pytest.raises(UriError, match="Backends are .*sim, .*vfio"):
+    with pytest.raises(UriError, match=r"Backends are .*sim, .*vfio"):
         pymmio.open_device("nonsense:edu")
     with pytest.raises(Unsupported, match="cannot be reached by access='mapped'"):
         pymmio.open_device("sim:edu", access="mapped").region(0)
