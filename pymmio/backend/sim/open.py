@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+from typing import Protocol, runtime_checkable
+
 from pymmio.backend.served import make_model
 from pymmio.backend.sim.device import SimHandle
 from pymmio.errors import Unsupported
 from pymmio.handle import DeviceHandle
 from pymmio.uri import DeviceUri
 
-__all__ = ["open"]
+__all__ = ["BringsHandle", "open"]
 
 
-def open(uri: DeviceUri, *, share_dma_with: DeviceHandle | None = None) -> SimHandle:
+@runtime_checkable
+class BringsHandle(Protocol):
+    """A model that has to see more than a model does: it is its own handle."""
+
+    def open_handle(self, name: str) -> DeviceHandle: ...
+
+
+def open(uri: DeviceUri, *, share_dma_with: DeviceHandle | None = None) -> DeviceHandle:
     """Make the model that the URI names, with its options, and serve it.
 
     With ``share_dma_with``, another model, both are behind one IOMMU.  Raises DeviceNotFound for
@@ -24,5 +33,9 @@ def open(uri: DeviceUri, *, share_dma_with: DeviceHandle | None = None) -> SimHa
             hint="Devices of one backend can share an address space",
         )
     model = make_model(uri.target, uri.options, asked=str(uri))
+    if isinstance(model, BringsHandle):
+        if share_dma_with is not None:
+            raise Unsupported(f"{uri} shares memory with no other device")
+        return model.open_handle(f"sim:{uri.target}")
     iommu = None if share_dma_with is None else share_dma_with.dma
     return SimHandle(model, name=f"sim:{uri.target}", iommu=iommu)
