@@ -1,0 +1,175 @@
+"""Decide event by event what goes wrong, and remember it."""
+
+from __future__ import annotations
+
+import random
+import threading
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from pymmio.testing.faults.event import Event
+from pymmio.testing.faults.fault import Fault, StatefulPredicate, Watcher
+
+__all__ = ["FaultPlan", "Injected", "Injector"]
+
+
+class FaultPlan:
+    """What shall go wrong: faults, and the seed of those that have a probability.
+
+    The same plan spoils the same events as long as they come in the same order, which several
+    threads of a driver may change.  A plan has no state: use it as often as you like.
+    """
+
+    def __init__(self, *faults: Fault, seed: int = 0) -> None:
+        self.faults = tuple(faults)
+        self.seed = seed
+
+    @property
+    def needs_model(self) -> bool:
+        """Whether only a device model shows what some of it is about."""
+        return any(fault.needs_model for fault in self.faults)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, FaultPlan):
+            return NotImplemented
+        return (self.faults, self.seed) == (other.faults, other.seed)
+
+    def __hash__(self) -> int:
+        return hash((self.faults, self.seed))
+
+    def __repr__(self) -> str:
+        parts = [*map(repr, self.faults), *([f"seed={self.seed}"] if self.seed else [])]
+        return f"FaultPlan({', '.join(parts)})"
+
+
+@dataclass(slots=True)
+class Injected:
+    """A fault that happened: its number, what was spoiled.
+
+    ``outcome`` is filled in when something comes of it later, such as a late write that the
+    IOMMU refused.
+    """
+
+    number: int
+    fault: Fault
+    event: Event
+    outcome: str = ""
+
+    def __str__(self) -> str:
+        outcome = f" ({self.outcome})" if self.outcome else ""
+        return f"{self.number}: {self.fault!r} at {self.event}{outcome}"
+
+
+class _Rule:
+    def __init__(self, fault: Fault, seed: str) -> None:
+        self.fault = fault
+        self.seen = 0
+        self.done = 0
+        self._random = random.Random(seed)
+        self.watcher: Watcher | None = None
+        if isinstance(fault.when, StatefulPredicate):
+            self.watcher = fault.when.fresh()
+
+    def fires(self, event: Event) -> bool:
+        fault = self.fault
+        if not fault.matches(event):
+            return False
+        if self.watcher is not None:
+            if not self.watcher(event):
+                return False
+        elif fault.when is not None:
+            assert not isinstance(fault.when, StatefulPredicate)
+            if not fault.when(event):
+                return False
+        self.seen += 1
+        if self.seen <= fault.after or (fault.count is not None and self.done >= fault.count):
+            return False
+        if fault.probability < 1 and self._random.random() >= fault.probability:
+            return False
+        self.done += 1
+        return True
+
+
+class Injector:
+    """A plan at work on one device.  Safe for threads.
+
+    ``log`` has all that was injected, in order.  ``off()`` lets everything pass until ``on()``;
+    nothing is counted meanwhile.  ``add`` brings further faults while the driver runs.
+    """
+
+    def __init__(self, plan: FaultPlan, *, armed: bool = True) -> None:
+        self.plan = plan
+        self.log: list[Injected] = []
+        self.is_removed = False
+        self.reads_when_removed = "ones"
+        self._armed = armed
+        self._lock = threading.RLock()
+        self._number = 0
+        self._rules = [self._rule(fault) for fault in plan.faults]
+
+    def _rule(self, fault: Fault) -> _Rule:
+        self._number += 1
+        return _Rule(fault, f"{self.plan.seed}/{self._number}")
+
+    @property
+    def armed(self) -> bool:
+        """Whether faults are injected now."""
+        return self._armed
+
+    def on(self) -> None:
+        """Inject faults from now on."""
+        self._armed = True
+
+    def off(self) -> None:
+        """Inject nothing until :meth:`on`.  A device that was removed stays away."""
+        self._armed = False
+
+    def add(self, *faults: Fault) -> None:
+        """Let these go wrong too, counted from now on."""
+        with self._lock:
+            self._rules += [self._rule(fault) for fault in faults]
+
+    def clear(self) -> None:
+        """Forget all faults that have not happened yet."""
+        with self._lock:
+            self._rules = []
+
+    def happened(self, *whats: str) -> list[Injected]:
+        """Return what of the log is of these kinds, such as "irq_lost"; all without any."""
+        return [one for one in list(self.log) if not whats or one.fault.what in whats]
+
+    def decide(self, event: Event) -> list[Injected]:
+        """Return what goes wrong with an event, and log it."""
+        with self._lock:
+            for rule in self._rules:
+                if rule.watcher is not None:
+                    rule.watcher.observe(event)
+            if not self._armed:
+                return []
+            found = []
+            for rule in self._rules:
+                if rule.fires(event):
+                    injected = Injected(len(self.log), rule.fault, event)
+                    self.log.append(injected)
+                    found.append(injected)
+            return found
+
+    def observe(self, event: Event) -> None:
+        """Show an event to those who watch; nothing can go wrong with it."""
+        with self._lock:
+            for rule in self._rules:
+                if rule.watcher is not None:
+                    rule.watcher.observe(event)
+
+    def text(self) -> str:
+        """Return the log as lines."""
+        return "\n".join(map(str, list(self.log)))
+
+    def __repr__(self) -> str:
+        state = "" if self._armed else ", off"
+        return f"<Injector of {self.plan!r}: {len(self.log)} injected{state}>"
+
+
+def all_needing_model(faults: Iterable[Fault]) -> list[Fault]:
+    """Return those faults that need a device model."""
+    return [fault for fault in faults if fault.needs_model]
