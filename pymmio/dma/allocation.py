@@ -107,7 +107,7 @@ class Allocation:
                     hint="Wait for the operations, or reset the device, then close",
                 )
             try:
-                for piece in list(self._pieces.values()):
+                for piece in reversed(list(self._pieces.values())):  # the whole comes last
                     piece.release()
             except BufferError as error:
                 raise self._busy_with_views() from error

@@ -2,13 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from tests.contract.suite import SUITE
+from pymmio.testing.contract import Check
+from tests.contract.backends import SIM
+
+URIS = {
+    "edu": "sim:edu",
+    "nvme": "sim:nvme?size=16M",
+    "access-recorder": "sim:access-recorder",
+}
 
 
-@pytest.mark.parametrize("check", SUITE, ids=lambda check: check.__name__)
-def test_sim(check: Callable[[str], None]) -> None:
-    check("sim:edu")
+@pytest.mark.parametrize(
+    ("device", "check"),
+    [(device, check) for device in SIM.devices for check in SIM.checks(device)],
+    ids=str,
+)
+def test_sim(device: str, check: Check) -> None:
+    check.run(SIM.subject(device, URIS[device], other=URIS[device]))

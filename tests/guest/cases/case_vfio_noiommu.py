@@ -13,8 +13,8 @@ from pymmio.errors import BudgetExceeded, DmaError, PermissionRefused, Unsupport
 from pymmio.handle import Iova
 from pymmio.uri import DeviceUri
 from pymmio_drivers.nvme import Controller
-from tests.contract.shared import SHARED
-from tests.contract.suite import SUITE
+from tests.contract.asking import keeps
+from tests.contract.backends import NO_IOMMU
 from tests.guest.case import case
 from tests.guest.cases.vfio_common import (
     NOIOMMU_MODE,
@@ -27,17 +27,10 @@ from tests.guest.cases.vfio_common import (
 from tests.guest.inside import EDU, NVME, find_function, find_functions, give_back
 
 GUEST = "no-iommu"
+GROUPS = NO_IOMMU.groups("edu")
 TAINTED = Path("/proc/sys/kernel/tainted")
 TAINT_USER = 1 << 6  # Linux Documentation/admin-guide/tainted-kernels.rst
 USER = 65534
-
-# The device reaches all memory: what it must not reach cannot be shown.
-NOT_HERE = {
-    "dma_outside_what_is_mapped_reaches_no_memory",
-    "a_buffer_that_is_closed_is_gone_for_both",
-}
-CHECKS = {c.__name__: c for c in SUITE if c.__name__ not in NOT_HERE}
-SHARED_CHECKS = {c.__name__: c for c in SHARED if c.__name__ not in NOT_HERE}
 
 
 @case(guest=GUEST)
@@ -71,10 +64,10 @@ def case_the_price_is_told() -> None:
         assert int(TAINTED.read_text()) & TAINT_USER
 
 
-@case(guest=GUEST, timeout_s=60, params=tuple(CHECKS))
-def case_contract(name: str) -> None:
+@case(guest=GUEST, timeout_s=120, params=tuple(GROUPS))
+def case_contract(group: str) -> None:
     with bound_without_iommu(find_function(EDU)) as uri:
-        CHECKS[name](uri)
+        keeps(NO_IOMMU.subject("edu", uri), GROUPS[group])
 
 
 @case(guest=GUEST)

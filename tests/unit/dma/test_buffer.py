@@ -147,6 +147,19 @@ def test_close_while_a_slice_of_a_memoryview_exists_raises(buf: DmaBuffer) -> No
     view.release()
 
 
+def test_the_whole_stays_usable_when_a_part_keeps_it_open(buf: DmaBuffer) -> None:
+    part = buf[:16]
+    view = memoryview(part)
+    with pytest.raises(BufferBusy):
+        buf.close()
+    assert bytes(buf) == bytes(SIZE)
+    with memoryview(buf) as whole:
+        whole[0] = 7
+    assert view[0] == 7
+    view.release()
+    buf.close()
+
+
 def test_close_while_a_memoryview_of_a_part_exists_raises(buf: DmaBuffer) -> None:
     view = memoryview(buf[4096:8192])
     with pytest.raises(BufferBusy):

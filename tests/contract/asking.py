@@ -1,0 +1,25 @@
+"""Ask a group of promises at once and fail with all that are broken; for guests."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Iterable
+
+from pymmio.testing.contract import Check, ContractBroken, Subject, Verdict, examine
+
+__all__ = ["keeps"]
+
+
+def keeps(subject: Subject, wanted: Iterable[Check]) -> None:
+    """Fail unless the subject keeps all of these promises, and no more than it says."""
+    bad: list[Verdict] = []
+    for verdict in examine(subject, wanted):
+        print(verdict.check.group, verdict.check.name, verdict.outcome, verdict.detail)
+        try:
+            verdict.raise_if_bad()
+        except Exception as error:
+            bad.append(verdict)
+            traceback.print_exception(error)
+    if bad:
+        lines = [f"{verdict.check.name}: {verdict.detail}" for verdict in bad]
+        raise ContractBroken(f"{len(bad)} promises are broken:\n" + "\n".join(lines))
