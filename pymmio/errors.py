@@ -7,6 +7,8 @@ the Python exception that callers without knowledge of pymmio would expect.
 
 from __future__ import annotations
 
+import errno
+
 __all__ = [
     "AccessError",
     "AccessFault",
@@ -27,6 +29,7 @@ __all__ = [
     "IommuFault",
     "IovaExhausted",
     "MappingLimit",
+    "MediaError",
     "MioError",
     "Misaligned",
     "OutOfBounds",
@@ -205,6 +208,23 @@ class AccessFault(AccessError, OSError):
     """
 
     cause_code: int = 0
+
+
+class MediaError(PymmioError, OSError):
+    """Memory that keeps data has lost some: the machine reported an error of it (EIO).
+
+    ``offset`` and ``size`` are the range, in bytes, that was not copied; ``moved`` is how many
+    bytes before it were.
+    """
+
+    def __init__(
+        self, message: str, *, offset: int, size: int, moved: int, hint: str | None = None
+    ) -> None:
+        super().__init__(message, hint=hint)
+        self.errno = errno.EIO
+        self.offset = offset
+        self.size = size
+        self.moved = moved
 
 
 class MioError(PymmioError, OSError):
