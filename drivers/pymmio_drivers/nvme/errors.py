@@ -26,7 +26,7 @@ __all__ = [
     "InvalidNamespace",
     "InvalidOpcode",
     "LbaOutOfRange",
-    "MediaError",
+    "MediaStatusError",
     "NamespaceNotFound",
     "NotDmaMemory",
     "NvmeError",
@@ -127,7 +127,7 @@ class CommandSpecificError(StatusError):
     """Status code type 1: errors of this kind of command."""
 
 
-class MediaError(StatusError):
+class MediaStatusError(StatusError):
     """Status code type 2: media and data integrity."""
 
 
@@ -162,7 +162,7 @@ class CommandAborted(GenericStatusError):
     """
 
 
-class CompareFailure(MediaError):
+class CompareFailure(MediaStatusError):
     """The data on the media is not the data of the compare command."""
 
 

@@ -140,7 +140,7 @@ STATUS_CODES: dict[tuple[int, int], tuple[str, str]] = {
 _TYPES: dict[int, type[StatusError]] = {
     0: errors.GenericStatusError,
     1: errors.CommandSpecificError,
-    2: errors.MediaError,
+    2: errors.MediaStatusError,
     3: errors.PathError,
 }
 _NARROW: dict[tuple[int, int], type[StatusError]] = {

@@ -22,7 +22,7 @@ from pymmio_drivers.nvme import (
     Controller,
     InvalidNamespace,
     LbaOutOfRange,
-    MediaError,
+    MediaStatusError,
     NamespaceNotFound,
     NotDmaMemory,
     Range,
@@ -131,7 +131,7 @@ def test_compare_tells_equal_from_different(ctrl, ns):
         fill(buffer[ns.block_size : ns.block_size + 4], b"\xff\0\xff\0")
         with pytest.raises(CompareFailure) as caught:
             ns.compare(buffer, lba=9)
-        assert isinstance(caught.value, MediaError)
+        assert isinstance(caught.value, MediaStatusError)
         assert caught.value.status & 0x7FF == 0x285
 
 
