@@ -2,6 +2,7 @@
 #include "words.h"
 
 #include <endian.h>
+#include <sched.h>
 #include <time.h>
 
 #include "pymmio/arch/io.h"
@@ -75,8 +76,11 @@ int pm_words_wait(pm_words *areas, int area_count, struct pollfd *fds, int fd_co
             return PM_WORDS_WRITTEN;
         left = timeout_ns - (now_ns() - start);
         if (left > 0 && timeout_ns - left < spin_ns) {
-            if (looks % LOOKS_PER_POLL == 0 && ppoll(fds, (nfds_t)fd_count, &no_time, NULL) > 0)
-                return PM_WORDS_READY;
+            if (looks % LOOKS_PER_POLL == 0) {
+                if (ppoll(fds, (nfds_t)fd_count, &no_time, NULL) > 0)
+                    return PM_WORDS_READY;
+                sched_yield(); /* whoever shall ring may be waiting for this processor */
+            }
             pm_cpu_relax();
             continue;
         }

@@ -35,11 +35,11 @@ from pymmio.errors import AccessFault, DeviceGone, DeviceTimeout, ProtocolError
 __all__ = ["Session"]
 
 _OVERHEAD = 4096  # fixed parts of messages, and the writes of a REGION_WRITE_MULTI
-_MSG_FDS = 16  # QEMU 11.1 calls a larger number malformed
+_LEAST_FDS = 16  # QEMU 11.1, which proposes 16, calls a larger number malformed
 _VERSION_S = 5.0
 _MESSAGE_S = 5.0
 """How long a message may take from its first byte to its last, in either direction."""
-_SPIN_S = 100e-6
+_SPIN_S = 200e-6
 _PAUSE_S = 1e-3
 _IDLE_S = 60.0
 
@@ -141,7 +141,7 @@ class Session:
                 MAJOR,
                 min(proposed.minor, MAX_MINOR),
                 Capabilities(
-                    max_msg_fds=_MSG_FDS,
+                    max_msg_fds=max(_LEAST_FDS, min(offered.max_msg_fds, MAX_FDS)),
                     max_data_xfer_size=MAX_DATA,
                     max_dma_maps=MAX_MAPS,
                     twin_socket=TwinSocket(True, 0) if fds else TwinSocket(),
