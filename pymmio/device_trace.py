@@ -19,17 +19,44 @@ from pymmio.regs import RegisterFile
 from pymmio.trace import (
     DeviceFacts,
     EventSink,
+    FieldName,
     LifeEvent,
     RecordingSink,
     RegionFacts,
+    RegisterName,
     RegisterNames,
     Sink,
 )
+from pymmio.trace.everywhere import sink_for
 from pymmio.uri import DeviceUri
 
 __all__ = ["DeviceTrace"]
 
 _HEADER = 64
+
+_COMMAND = (
+    FieldName("io", 0, 0),
+    FieldName("memory", 1, 1),
+    FieldName("bus_master", 2, 2),
+    FieldName("intx_disable", 10, 10),
+)
+_CONFIG_NAMES = RegisterNames(  # PCI Local Bus 3.0 §6.1
+    [
+        RegisterName("VENDOR_ID", 0x00, 2),
+        RegisterName("DEVICE_ID", 0x02, 2),
+        RegisterName("COMMAND", 0x04, 2, _COMMAND),
+        RegisterName("STATUS", 0x06, 2),
+        RegisterName("CLASS_REVISION", 0x08, 4),
+        RegisterName("HEADER_TYPE", 0x0E, 1),
+        RegisterName("BAR", 0x10, 4, count=6, stride=4, is_array=True),
+        RegisterName("SUBSYSTEM_VENDOR_ID", 0x2C, 2),
+        RegisterName("SUBSYSTEM_ID", 0x2E, 2),
+        RegisterName("ROM", 0x30, 4),
+        RegisterName("CAPABILITIES", 0x34, 1),
+        RegisterName("INTERRUPT_LINE", 0x3C, 1),
+        RegisterName("INTERRUPT_PIN", 0x3D, 1),
+    ]
+)
 
 
 class DeviceTrace:
@@ -43,6 +70,8 @@ class DeviceTrace:
 
         Raises Unsupported for a recording of a device that shares memory with another one.
         """
+        if sink is None:
+            sink = sink_for(str(uri))
         if sink is None:
             return DeviceTrace()
         if not isinstance(sink, EventSink):
@@ -96,6 +125,7 @@ class _FullTrace(DeviceTrace):
         self._undo = ExitStack()
         self._is_open = True
         sink.begin(_facts(uri, handle))
+        sink.name_registers(CONFIG_REGION, _CONFIG_NAMES)
         self._note("open")
 
     def region(self, index: int, region: Region) -> Region:

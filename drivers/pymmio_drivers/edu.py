@@ -98,6 +98,7 @@ class Edu:
         """Drive ``device``, which stays the caller's; :meth:`open` is for all others."""
         self.device = device
         self.regs = Registers(device.region(0))
+        device.name_registers(0, Registers)  # for whoever traces the device
         self._stack = ExitStack()
         found = self.regs.identification.read()
         if found.magic != 0xED:

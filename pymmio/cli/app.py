@@ -103,6 +103,7 @@ def _nobody_reads() -> ExitCode:
         "nvme": "pymmio.cli.nvme:nvme",
         "serve": "pymmio.cli.serve:serve",
         "check": "pymmio.cli.check:check",
+        "trace": "pymmio.cli.trace:trace",
         "bind": "pymmio.cli.bind:bind",
         "unbind": "pymmio.cli.bind:unbind",
         "restore": "pymmio.cli.bind:restore",

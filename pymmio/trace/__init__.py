@@ -5,6 +5,7 @@ Tracing costs nothing when it is off: a traced device hands out other region obj
 """
 
 from pymmio.trace.events import AccessEvent, DmaEvent, Event, IrqEvent, LifeEvent, MemoryEvent
+from pymmio.trace.everywhere import every_device
 from pymmio.trace.facts import DeviceFacts, RegionFacts
 from pymmio.trace.files import JsonLinesSink, RecordingSink
 from pymmio.trace.names import FieldName, RegisterName, RegisterNames
@@ -31,4 +32,5 @@ __all__ = [
     "RingSink",
     "Sink",
     "TextSink",
+    "every_device",
 ]

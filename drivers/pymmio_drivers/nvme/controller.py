@@ -119,6 +119,7 @@ class Controller:
             )
         device.dma.require_usable()  # its queues are there: nothing was touched yet
         region = device.region(0)
+        device.name_registers(0, Registers)
         self.registers = Registers(region)
         self.lifecycle = Lifecycle(self.registers, ready_timeout_s=self.settings.ready_timeout_s)
         self.lifecycle.disable()  # whoever had it before may have died with queues in use

@@ -99,10 +99,9 @@ class Machine:
         space, page = self.device.dma, self.lifecycle.page_size
         list_size = list_pages_needed(max_transfer, page) * page
         stride = self.lifecycle.cap.dstrd
-        doorbells = (
-            self._region.doorbell(sq_doorbell_offset(qid, stride)),
-            self._region.doorbell(cq_doorbell_offset(qid, stride)),
-        )
+        tail, head = sq_doorbell_offset(qid, stride), cq_doorbell_offset(qid, stride)
+        self.device.name_registers(0, {tail: f"SQ{qid}TDBL", head: f"CQ{qid}HDBL"})
+        doorbells = (self._region.doorbell(tail), self._region.doorbell(head))
         with ExitStack() as undo:
             sq = space.alloc(depth * command.SQE_SIZE, align=page)
             undo.callback(sq.close)
