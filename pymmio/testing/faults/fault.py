@@ -27,7 +27,13 @@ class StatefulPredicate(Protocol):
 
 
 class Watcher(Protocol):
-    """What a StatefulPredicate makes."""
+    """What a StatefulPredicate makes.
+
+    ``epoch`` changes when the device starts anew by a reset that only a driver of its kind knows
+    of: what is late from before never comes then.
+    """
+
+    epoch: int
 
     def observe(self, event: Event) -> None:
         """See an event, before anybody is asked about it."""

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Iterable
 from dataclasses import dataclass
 
 from pymmio.testing.faults.event import Event
@@ -54,6 +53,13 @@ class Injected:
     fault: Fault
     event: Event
     outcome: str = ""
+    _watcher: Watcher | None = None
+    _epoch: int = 0
+
+    @property
+    def is_stale(self) -> bool:
+        """Whether the device forgot about it since, by a reset of its own."""
+        return self._watcher is not None and self._watcher.epoch != self._epoch
 
     def __str__(self) -> str:
         outcome = f" ({self.outcome})" if self.outcome else ""
@@ -149,7 +155,9 @@ class Injector:
             found = []
             for rule in self._rules:
                 if rule.fires(event):
-                    injected = Injected(len(self.log), rule.fault, event)
+                    epoch = 0 if rule.watcher is None else rule.watcher.epoch
+                    number = len(self.log)
+                    injected = Injected(number, rule.fault, event, "", rule.watcher, epoch)
                     self.log.append(injected)
                     found.append(injected)
             return found
@@ -168,8 +176,3 @@ class Injector:
     def __repr__(self) -> str:
         state = "" if self._armed else ", off"
         return f"<Injector of {self.plan!r}: {len(self.log)} injected{state}>"
-
-
-def all_needing_model(faults: Iterable[Fault]) -> list[Fault]:
-    """Return those faults that need a device model."""
-    return [fault for fault in faults if fault.needs_model]

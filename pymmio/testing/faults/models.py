@@ -57,6 +57,9 @@ class FaultyHost:
         self.inner.dma_write(iova, content)
 
     def _write_late(self, injected: Injected, iova: int, data: bytes) -> None:
+        if injected.is_stale:
+            injected.outcome = "never came: the device was reset"
+            return
         try:
             self._require_there(iova)
             self.inner.dma_write(iova, data)

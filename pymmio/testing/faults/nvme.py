@@ -24,6 +24,7 @@ __all__ = [
     "status_changed",
 ]
 
+_CC = 0x14  # NVMe Base 2.0 §3.1.3.5; clearing bit 0 is a controller reset
 _AQA, _ASQ, _ACQ = 0x24, 0x28, 0x30  # NVMe Base 2.0 §3.1.3.8 to §3.1.3.10
 _CREATE_IO_CQ = 0x05  # NVMe Base 2.0 §5.4
 _SQE, _CQE, _LAST_DWORD = 64, 16, 12
@@ -62,13 +63,16 @@ class _Queues:
         self._also = also
         self._registers = bytearray(0x40)
         self._completions: dict[int, tuple[int, int]] = {}  # qid: (iova, bytes)
+        self.epoch = 0  #: how often the controller was reset
 
     def observe(self, event: Event) -> None:
         if event.kind is EventKind.MODEL_WRITE and event.region == 0:
             end = event.offset + event.width
             if end <= len(self._registers):
                 data = event.value.to_bytes(event.width, "little")
+                was_on = self._registers[_CC] & 1
                 self._registers[event.offset : end] = data
+                self.epoch += was_on and not self._registers[_CC] & 1
                 if event.offset < _ACQ + 8 and end > _AQA:
                     base = self._number(_ACQ, 8)
                     entries = (self._number(_AQA + 2, 2) & 0xFFF) + 1
