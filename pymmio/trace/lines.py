@@ -13,6 +13,7 @@ from __future__ import annotations
 import base64
 import binascii
 import json
+import re
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -35,6 +36,7 @@ T = TypeVar("T")
 _ACCESS_KINDS = ("read", "write", "wait", "block", "poll")
 _LIFE_KINDS = ("open", "close", "reset", "view")
 _WORD = 1 << 64
+_HEX = re.compile("0x[0-9a-f]{1,16}")
 _HEX_LIMIT = 32
 
 
@@ -245,13 +247,10 @@ def _hex(fields: Mapping[str, Any], name: str, limit: int = _WORD) -> int:
 
 
 def _hex_value(value: object, name: str, limit: int = _WORD) -> int:
-    try:
-        if isinstance(value, str) and value.startswith("0x") and len(value) <= 18:
-            number = int(value, 16)
-            if 0 <= number < limit:
-                return number
-    except ValueError:
-        pass
+    if isinstance(value, str) and _HEX.fullmatch(value):
+        number = int(value, 16)
+        if number < limit:
+            return number
     raise _bad(f"{name!r} is {_shown(value)}, and should be a number below {limit:#x} as text")
 
 

@@ -27,7 +27,7 @@ from tests.unit.cli.running import (
 
 COMMANDS = cli.list_commands(click.Context(cli))
 NVME_COMMANDS = nvme.list_commands(click.Context(nvme))
-NO_JSON = [("nvme",), ("check",), ("completion",)]  # two groups, a script
+NO_JSON = [("nvme",), ("check",), ("trace",), ("completion",)]  # three groups, a script
 
 
 def test_the_commands_of_this_page_are_there() -> None:

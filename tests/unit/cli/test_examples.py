@@ -15,6 +15,7 @@ import click
 import pytest
 
 from pymmio.cli.app import cli
+from pymmio.trace import RecordingSink, every_device
 from tests.unit.cli.running import run
 
 RUNS_WITHOUT_DEVICE = {("list",), ("list", "--json"), ("doctor",), ("completion", "bash")}
@@ -48,8 +49,18 @@ def examples() -> Iterator[tuple[str, tuple[str, ...]]]:
             yield line.strip(), tuple(shlex.split(shown))
 
 
+@pytest.fixture(scope="module")
+def session(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A recording of what examples of ``sim:replay`` do again."""
+    path = tmp_path_factory.mktemp("session") / "session.jsonl"
+    with every_device(lambda uri: RecordingSink(path)):
+        assert run("nvme", "identify", "sim:nvme").exit_code == 0
+    return path
+
+
 @pytest.fixture
-def somewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+def somewhere(tmp_path: Path, session: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    (tmp_path / "session.jsonl").write_bytes(session.read_bytes())
     (tmp_path / "disk.img").write_bytes(bytes(1 << 20))
     (tmp_path / "first.img").write_bytes(bytes(4096))
     monkeypatch.chdir(tmp_path)
