@@ -79,14 +79,22 @@ class ClientMemory:
         self._lent[address] = _Lent(address, address + size, flags, file, file_offset)
 
     def take_back(self, address: int, size: int) -> None:
-        """Forget a whole mapping.  Raises Refusal where there is none like it."""
-        one = self._lent.get(address)
-        if one is None or one.end - address != size:
-            raise Refusal(errno.ENOENT, f"DMA_UNMAP of {size:#x} bytes at {address:#x}: not mapped")
-        del self._lent[address]
-        del self._starts[bisect.bisect_left(self._starts, address)]
-        if one.file is not None:
-            self.files.release(one.file)
+        """Forget all mappings in a range, be there one, many or none.
+
+        QEMU takes whole address spaces back, as VFIO lets it (linux/vfio.h,
+        VFIO_IOMMU_UNMAP_DMA).  Raises Refusal where the range cuts a mapping in two.
+        """
+        end = address + size
+        first = bisect.bisect_left(self._starts, address)
+        last = bisect.bisect_left(self._starts, end, lo=first)
+        edges = self._starts[max(first - 1, 0) : last]
+        if any(start < edge < self._lent[start].end for start in edges for edge in (address, end)):
+            raise Refusal(errno.EINVAL, f"DMA_UNMAP of {size:#x} bytes at {address:#x}: a part")
+        gone = [self._lent.pop(start) for start in self._starts[first:last]]
+        del self._starts[first:last]
+        for one in gone:
+            if one.file is not None:
+                self.files.release(one.file)
 
     def take_back_all(self) -> None:
         """Forget everything."""

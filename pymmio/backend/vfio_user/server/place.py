@@ -14,7 +14,7 @@ from pymmio.errors import BadArgument, DeviceBusy, DeviceNotFound, PermissionRef
 __all__ = ["SocketPlace"]
 
 _LONGEST = 107  # sun_path with its NUL has 108 bytes (unix(7))
-_BACKLOG = 16
+_BACKLOG = 128
 _PROBE_S = 1.0
 
 
