@@ -121,7 +121,12 @@ class Controller:
         region = device.region(0)
         device.name_registers(0, Registers)
         self.registers = Registers(region)
-        self.lifecycle = Lifecycle(self.registers, ready_timeout_s=self.settings.ready_timeout_s)
+        try:
+            timeout_s = self.settings.ready_timeout_s
+            self.lifecycle = Lifecycle(self.registers, ready_timeout_s=timeout_s)
+        except Unsupported:
+            device.check_present()  # a device that left may read as zeros
+            raise
         self.lifecycle.disable()  # whoever had it before may have died with queues in use
         stack.callback(self._if_there, device.disable_bus_master)
         device.enable_bus_master()

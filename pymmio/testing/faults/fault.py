@@ -11,23 +11,14 @@ from pymmio.errors import BadArgument
 from pymmio.handle import CONFIG_REGION, IrqKind
 from pymmio.testing.faults.event import Event, EventKind
 
-__all__ = ["Fault", "Predicate", "StatefulPredicate", "What", "When"]
+__all__ = ["Fault", "Predicate", "StatefulPredicate", "Tracker", "What", "When"]
 
 Predicate = Callable[[Event], bool]
 """Called with each event that the rest of a fault matches; says whether it counts."""
 
 
-@runtime_checkable
-class StatefulPredicate(Protocol):
-    """A condition that has to watch all events, such as "a completion of queue 1"."""
-
-    def fresh(self) -> Watcher:
-        """Return one that has seen nothing, for one device."""
-        ...
-
-
-class Watcher(Protocol):
-    """What a StatefulPredicate makes.
+class Tracker(Protocol):
+    """Who watches all events of a device, for conditions that one event alone does not show.
 
     ``epoch`` changes when the device starts anew by a reset that only a driver of its kind knows
     of: what is late from before never comes then.
@@ -39,7 +30,18 @@ class Watcher(Protocol):
         """See an event, before anybody is asked about it."""
         ...
 
-    def __call__(self, event: Event) -> bool: ...
+
+@runtime_checkable
+class StatefulPredicate(Protocol):
+    """A condition that needs a Tracker, such as "a completion of queue 1"."""
+
+    def new_tracker(self) -> Tracker:
+        """Return one that has seen nothing; a device has one of each type."""
+        ...
+
+    def holds(self, event: Event, tracker: Tracker) -> bool:
+        """Tell whether an event counts; ``tracker`` has seen all events until this one."""
+        ...
 
 
 class What(enum.StrEnum):

@@ -7,7 +7,7 @@ import threading
 from dataclasses import dataclass
 
 from pymmio.testing.faults.event import Event
-from pymmio.testing.faults.fault import Fault, StatefulPredicate, Watcher
+from pymmio.testing.faults.fault import Fault, StatefulPredicate, Tracker
 
 __all__ = ["FaultPlan", "Injected", "Injector"]
 
@@ -53,13 +53,13 @@ class Injected:
     fault: Fault
     event: Event
     outcome: str = ""
-    _watcher: Watcher | None = None
+    _tracker: Tracker | None = None
     _epoch: int = 0
 
     @property
     def is_stale(self) -> bool:
         """Whether the device forgot about it since, by a reset of its own."""
-        return self._watcher is not None and self._watcher.epoch != self._epoch
+        return self._tracker is not None and self._tracker.epoch != self._epoch
 
     def __str__(self) -> str:
         outcome = f" ({self.outcome})" if self.outcome else ""
@@ -67,26 +67,17 @@ class Injected:
 
 
 class _Rule:
-    def __init__(self, fault: Fault, seed: str) -> None:
+    def __init__(self, fault: Fault, seed: str, tracker: Tracker | None) -> None:
         self.fault = fault
         self.seen = 0
         self.done = 0
+        self.tracker = tracker
         self._random = random.Random(seed)
-        self.watcher: Watcher | None = None
-        if isinstance(fault.when, StatefulPredicate):
-            self.watcher = fault.when.fresh()
 
     def fires(self, event: Event) -> bool:
         fault = self.fault
-        if not fault.matches(event):
+        if not fault.matches(event) or not self._holds(event):
             return False
-        if self.watcher is not None:
-            if not self.watcher(event):
-                return False
-        elif fault.when is not None:
-            assert not isinstance(fault.when, StatefulPredicate)
-            if not fault.when(event):
-                return False
         self.seen += 1
         if self.seen <= fault.after or (fault.count is not None and self.done >= fault.count):
             return False
@@ -94,6 +85,15 @@ class _Rule:
             return False
         self.done += 1
         return True
+
+    def _holds(self, event: Event) -> bool:
+        when = self.fault.when
+        if when is None:
+            return True
+        if isinstance(when, StatefulPredicate):
+            assert self.tracker is not None
+            return when.holds(event, self.tracker)
+        return when(event)
 
 
 class Injector:
@@ -111,11 +111,23 @@ class Injector:
         self._armed = armed
         self._lock = threading.RLock()
         self._number = 0
+        self._trackers: dict[type[Tracker], Tracker] = {}
         self._rules = [self._rule(fault) for fault in plan.faults]
 
     def _rule(self, fault: Fault) -> _Rule:
         self._number += 1
-        return _Rule(fault, f"{self.plan.seed}/{self._number}")
+        tracker = None
+        if isinstance(fault.when, StatefulPredicate):
+            tracker = self.track(fault.when.new_tracker())
+        return _Rule(fault, f"{self.plan.seed}/{self._number}", tracker)
+
+    def track(self, tracker: Tracker) -> Tracker:
+        """Let ``tracker`` see all events from now on; return the one of its type if there is one.
+
+        For faults that are added later and need to know what was before.
+        """
+        with self._lock:
+            return self._trackers.setdefault(type(tracker), tracker)
 
     @property
     def armed(self) -> bool:
@@ -147,17 +159,16 @@ class Injector:
     def decide(self, event: Event) -> list[Injected]:
         """Return what goes wrong with an event, and log it."""
         with self._lock:
-            for rule in self._rules:
-                if rule.watcher is not None:
-                    rule.watcher.observe(event)
+            for tracker in self._trackers.values():
+                tracker.observe(event)
             if not self._armed:
                 return []
             found = []
             for rule in self._rules:
                 if rule.fires(event):
-                    epoch = 0 if rule.watcher is None else rule.watcher.epoch
+                    epoch = 0 if rule.tracker is None else rule.tracker.epoch
                     number = len(self.log)
-                    injected = Injected(number, rule.fault, event, "", rule.watcher, epoch)
+                    injected = Injected(number, rule.fault, event, "", rule.tracker, epoch)
                     self.log.append(injected)
                     found.append(injected)
             return found
@@ -165,9 +176,8 @@ class Injector:
     def observe(self, event: Event) -> None:
         """Show an event to those who watch; nothing can go wrong with it."""
         with self._lock:
-            for rule in self._rules:
-                if rule.watcher is not None:
-                    rule.watcher.observe(event)
+            for tracker in self._trackers.values():
+                tracker.observe(event)
 
     def text(self) -> str:
         """Return the log as lines."""

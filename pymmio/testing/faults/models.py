@@ -11,6 +11,7 @@ from functools import partial
 from pymmio.backend.model import DeviceModel, ModelHost
 from pymmio.errors import IommuFault, PymmioError
 from pymmio.handle import IrqKind
+from pymmio.testing.faults import nvme
 from pymmio.testing.faults.event import Event, EventKind
 from pymmio.testing.faults.fault import What
 from pymmio.testing.faults.injector import Injected, Injector
@@ -94,6 +95,8 @@ def hook_model(model: DeviceModel, faults: Injector, later: Later) -> Callable[[
 
     Returns what undoes it.
     """
+    if model.class_code == nvme.CLASS_CODE:
+        faults.track(nvme.Queues())  # for faults that are added when the queues exist already
     before = {name: model.__dict__.get(name) for name in ("attach", "bar_write")}
     write = model.bar_write
     attach = model.attach

@@ -13,11 +13,12 @@ from typing import Unpack
 
 from pymmio.errors import BadArgument
 from pymmio.testing.faults.event import Event, EventKind
-from pymmio.testing.faults.fault import Fault, Predicate, When
+from pymmio.testing.faults.fault import Fault, Predicate, Tracker, When
 
 __all__ = [
     "Completions",
     "Data",
+    "Queues",
     "Status",
     "completion_late",
     "completion_lost",
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 _CC = 0x14  # NVMe Base 2.0 §3.1.3.5; clearing bit 0 is a controller reset
+CLASS_CODE = 0x010802  #: NVMe over PCIe 1.0 §3.8.1
 _AQA, _ASQ, _ACQ = 0x24, 0x28, 0x30  # NVMe Base 2.0 §3.1.3.8 to §3.1.3.10
 _CREATE_IO_CQ = 0x05  # NVMe Base 2.0 §5.4
 _SQE, _CQE, _LAST_DWORD = 64, 16, 12
@@ -41,31 +43,48 @@ class Completions:
     qid: int | None = None
     also: Predicate | None = None
 
-    def fresh(self) -> _Queues:
-        """Return one that has seen nothing."""
-        return _Queues(self.qid, self.also)
+    def new_tracker(self) -> Queues:
+        """Return who knows where the queues are."""
+        return Queues()
+
+    def holds(self, event: Event, tracker: Tracker) -> bool:
+        """Tell whether the last dword of an entry is written, which has the phase tag.
+
+        What is written of an entry before that nobody looks at.
+        """
+        assert isinstance(tracker, Queues)
+        qid = tracker.queue_of(event)
+        if qid is None or (self.qid is not None and qid != self.qid):
+            return False
+        if len(event.data) != 4 or event.iova % _CQE != _LAST_DWORD:
+            return False
+        return self.also is None or self.also(event)
 
 
 @dataclass(frozen=True, slots=True)
 class Data:
     """The condition "data goes to the driver's memory": anything but completion entries."""
 
-    def fresh(self) -> _DataOnly:
-        """Return one that has seen nothing."""
-        return _DataOnly()
+    def new_tracker(self) -> Queues:
+        """Return who knows where the queues are."""
+        return Queues()
+
+    def holds(self, event: Event, tracker: Tracker) -> bool:
+        """Tell whether no completion queue is written to."""
+        assert isinstance(tracker, Queues)
+        return tracker.queue_of(event) is None
 
 
-class _Queues:
-    """Where a controller's queues are, by what it and its driver do."""
+class Queues:
+    """A Tracker that knows where a controller's queues are, by what it and its driver do."""
 
-    def __init__(self, qid: int | None = None, also: Predicate | None = None) -> None:
-        self._qid = qid
-        self._also = also
+    def __init__(self) -> None:
         self._registers = bytearray(0x40)
         self._completions: dict[int, tuple[int, int]] = {}  # qid: (iova, bytes)
         self.epoch = 0  #: how often the controller was reset
 
     def observe(self, event: Event) -> None:
+        """Look at what the driver writes to registers and what the controller fetches."""
         if event.kind is EventKind.MODEL_WRITE and event.region == 0:
             end = event.offset + event.width
             if end <= len(self._registers):
@@ -101,19 +120,6 @@ class _Queues:
             if base <= event.iova < base + size:
                 return qid
         return None
-
-    def __call__(self, event: Event) -> bool:
-        qid = self.queue_of(event)
-        if qid is None or (self._qid is not None and qid != self._qid):
-            return False
-        if len(event.data) != 4 or event.iova % _CQE != _LAST_DWORD:
-            return False  # the rest of an entry, which nobody looks at before the phase tag
-        return self._also is None or self._also(event)
-
-
-class _DataOnly(_Queues):
-    def __call__(self, event: Event) -> bool:
-        return self.queue_of(event) is None
 
 
 @dataclass(frozen=True, slots=True)
