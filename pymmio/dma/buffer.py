@@ -88,7 +88,7 @@ class DmaBuffer(BufferBase):
     def fd_offset(self) -> int:
         """Where in the memory of ``fd`` the first byte is."""
         self._require_open()
-        return self._offset
+        return self._allocation.memory.offset + self._offset
 
     @property
     def is_view(self) -> bool:

@@ -21,18 +21,26 @@ class SharedMemory:
     this process.  Costs two descriptors: Python's mmap duplicates the one it gets.
     """
 
-    def __init__(self, size: int, *, hugepages: bool = False) -> None:
-        flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | (os.MFD_HUGETLB if hugepages else 0)
+    def __init__(
+        self, size: int, *, hugepages: bool = False, piece_of: tuple[int, int] | None = None
+    ) -> None:
+        """Make a memfd, or take (descriptor, offset) of one that is sealed, which is duplicated."""
         self.size = size
+        self.offset = 0 if piece_of is None else piece_of[1]  #: in the file, of the first byte
         with ExitStack() as undo:
             try:
-                self.fd = os.memfd_create("pymmio-dma", flags)
+                self.fd = _make(hugepages) if piece_of is None else _duplicate(piece_of[0])
                 undo.callback(os.close, self.fd)
-                os.ftruncate(self.fd, size)
-                seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
-                fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, seals)
+                if piece_of is None:
+                    os.ftruncate(self.fd, size)
+                    seals = fcntl.F_SEAL_SHRINK | fcntl.F_SEAL_GROW | fcntl.F_SEAL_SEAL
+                    fcntl.fcntl(self.fd, fcntl.F_ADD_SEALS, seals)
                 self._mapping = mmap.mmap(
-                    self.fd, size, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE
+                    self.fd,
+                    size,
+                    mmap.MAP_SHARED,
+                    mmap.PROT_READ | mmap.PROT_WRITE,
+                    offset=self.offset,
                 )
             except OSError as error:
                 raise _explained(error, size, hugepages) from error
@@ -68,6 +76,15 @@ class SharedMemory:
     def is_closed(self) -> bool:
         """Whether ``close`` was called."""
         return self.fd < 0
+
+
+def _make(hugepages: bool) -> int:
+    flags = os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING | (os.MFD_HUGETLB if hugepages else 0)
+    return os.memfd_create("pymmio-dma", flags)
+
+
+def _duplicate(fd: int) -> int:
+    return fcntl.fcntl(fd, fcntl.F_DUPFD_CLOEXEC, 0)
 
 
 def _explained(error: OSError, size: int, hugepages: bool) -> DmaError | Unsupported:

@@ -17,6 +17,7 @@ from pymmio.dma.buffer import DmaBuffer
 from pymmio.dma.iova import IovaAllocator, require_alignment, round_up
 from pymmio.dma.memory import SharedMemory
 from pymmio.dma.placed import PlacesMemory, TellsTranslation
+from pymmio.dma.provided import ProvidesMemory
 from pymmio.dma.refused import RefusesDma
 from pymmio.errors import (
     BadArgument,
@@ -147,7 +148,8 @@ class DmaSpace:
         pages.  ``align`` is the alignment of the iova, a power of two, at least a page.
         ``hugepages`` takes the memory from the pool of huge pages, rounded up and aligned to
         their size.  ``address_bits`` is for devices that have fewer than 64 address lines.
-        Without an IOMMU the memory always comes from huge pages.
+        Without an IOMMU the memory always comes from huge pages; a backend that has memory of
+        its own gives that, huge pages or not.
 
         Raises Unsupported where the backend gives the device no memory, BudgetExceeded,
         MappingLimit or IovaExhausted before anything is mapped, DmaError
@@ -169,7 +171,11 @@ class DmaSpace:
                     length, align=max(align or unit, unit), limit=1 << address_bits
                 )
                 undo.callback(self._iovas.free, iova)
-            memory = SharedMemory(length, hugepages=hugepages)
+            if isinstance(self._handle, ProvidesMemory):
+                piece = self._handle.memory_at(iova, length)
+                memory = SharedMemory(length, piece_of=piece)
+            else:
+                memory = SharedMemory(length, hugepages=hugepages)
             undo.callback(memory.close)
             if isinstance(self._handle, PlacesMemory):
                 memory.populate(unit)
@@ -178,7 +184,9 @@ class DmaSpace:
             allocation = Allocation(memory, iova, self._lock)
             undo.callback(allocation.abandon)
             buffer = DmaBuffer(allocation, self._free, 0, size)
-            self._handle.map(iova, length, address=memory.address, fd=memory.fd, fd_offset=0)
+            self._handle.map(
+                iova, length, address=memory.address, fd=memory.fd, fd_offset=memory.offset
+            )
             undo.pop_all()  # mapping is the last step that can fail
             self._allocations[iova] = allocation
             allocation.is_mapped = True

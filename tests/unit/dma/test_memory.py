@@ -72,7 +72,7 @@ def test_failure_at_each_step_leaves_nothing(
 ) -> None:
     before = footprint()
 
-    def fail(*arguments: object) -> None:
+    def fail(*arguments: object, **named: object) -> None:
         raise OSError(errno.ENOMEM, "injected")
 
     with monkeypatch.context() as patch:
