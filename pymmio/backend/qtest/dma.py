@@ -22,26 +22,34 @@ __all__ = ["QtestDma"]
 
 @dataclass(frozen=True, slots=True)
 class _Mapping:
-    """What was mapped at an IOVA; ``file`` tells whether the descriptor is still that file."""
+    """What was mapped at an IOVA.
+
+    ``file`` tells whether the descriptor is still of the memory that is to come back, None where
+    it was RAM from the start.
+    """
 
     size: int
     address: int
     fd: int
     fd_offset: int
-    file: tuple[int, int]
+    file: tuple[int, int] | None
 
 
 class QtestDma:
     """A :class:`~pymmio.handle.DmaHandle`; an IOVA is an address of the machine's RAM.
 
-    QEMU maps its RAM once, when it starts.  So a buffer becomes a piece of that RAM, not the
-    other way round: the pages behind its address are exchanged when it is mapped, and again when
-    it is unmapped, with what they hold.  One memory is mapped at one IOVA only.
+    QEMU maps its RAM once, when it starts.  So DmaSpace takes its buffers from there
+    (:meth:`memory_at`).  Other memory becomes a piece of RAM when it is mapped: the pages behind
+    its address are exchanged, and again when it is unmapped, with what they hold; meanwhile its
+    descriptor shows the former ones.  It is mapped at one IOVA only.
+
+    RAM that was used once goes back to the system when the device is closed.
     """
 
     page_size = 4096
     max_mappings = 65535
     pins_memory = False
+    translates = False  # the IOMMU is a filter: addresses are the machine's
 
     def __init__(self, name: str, ram: Ram, plan: RamPlan, iommu: Iommu | None) -> None:
         """Without an IOMMU the device reaches all RAM, whether it was mapped or not."""
@@ -60,19 +68,31 @@ class QtestDma:
         """RAM but for its first MiB, and the tables of the IOMMU."""
         return self._plan.iova_ranges
 
+    def memory_at(self, iova: Iova, size: int) -> tuple[int, int]:
+        """Return the piece of RAM at ``iova``, zeroed; :meth:`map` may be called with it."""
+        with self._lock:
+            self._check(iova, size)
+            offset = self._plan.offset_of(iova)
+            self._ram.forget(offset, size)
+            return self._ram.fd, offset
+
     def map(self, iova: Iova, size: int, *, address: int, fd: int, fd_offset: int) -> None:
         """Put RAM behind ``address`` and let the device reach it.
 
         Raises DmaError where it is not whole pages of free RAM, or memory that is mapped already.
         """
         with self._lock:
-            self._check(iova, size, address)
+            self._check(iova, size)
+            self._check_memory(address, size)
             offset = self._plan.offset_of(iova)
             file = _identity(fd)
             if file is None:
                 raise DmaError(f"{self._name}: descriptor {fd} of memory to be mapped is closed")
-            self._ram.lend(offset, size, address=address, fd=fd, fd_offset=fd_offset)
-            self._mappings[iova] = _Mapping(size, address, fd, fd_offset, file)
+            is_in_place = (file, fd_offset) == (_identity(self._ram.fd), offset)
+            if not is_in_place:
+                self._ram.lend(offset, size, address=address, fd=fd, fd_offset=fd_offset)
+            made = _Mapping(size, address, fd, fd_offset, None if is_in_place else file)
+            self._mappings[iova] = made
             self._iovas.add(iova, size)
             self._addresses.add(address, size)
             if self._iommu is not None:
@@ -91,7 +111,7 @@ class QtestDma:
             if self._iommu is not None:
                 with suppress(DeviceGone):  # then it reaches nothing
                     self._iommu.forbid(iova, size)
-            if _identity(found.fd) == found.file:  # else it was closed: nobody has the memory
+            if found.file is not None and _identity(found.fd) == found.file:
                 self._ram.take_back(
                     self._plan.offset_of(iova),
                     size,
@@ -109,11 +129,11 @@ class QtestDma:
             self._mappings.clear()
             self._ram.close()
 
-    def _check(self, iova: int, size: int, address: int) -> None:
+    def _check(self, iova: int, size: int) -> None:
         self._require_ours()
         what = f"{self._name}: {size:#x} bytes at IOVA {iova:#x}"
         pages = max(self.page_size, mmap.PAGESIZE)
-        if not size or any(number % pages for number in (iova, size, address)):
+        if not size or iova % pages or size % pages:
             raise DmaError(f"{what} are not whole pages")
         if not any(r.first <= iova and iova + size - 1 <= r.last for r in self.iova_ranges):
             ranges = ", ".join(f"{r.first:#x} to {r.last:#x}" for r in self.iova_ranges)
@@ -123,9 +143,12 @@ class QtestDma:
             )
         if self._iovas.has_any_of(iova, size):
             raise DmaError(f"{what} overlap a mapping")
-        if self._addresses.has_any_of(address, size):
+
+    def _check_memory(self, address: int, size: int) -> None:
+        if address % mmap.PAGESIZE or self._addresses.has_any_of(address, size):
             raise DmaError(
-                f"{what}: the memory at {address:#x} is mapped already",
+                f"{self._name}: {size:#x} bytes of memory at {address:#x} are no whole pages, or"
+                " mapped already",
                 hint="A device of this backend can have memory at one IOVA only",
             )
 

@@ -25,6 +25,8 @@ _mmap.argtypes = (
     ctypes.c_int,
     ctypes.c_int64,
 )
+_munmap = _libc.munmap
+_munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
 _fallocate = _libc.fallocate64 if hasattr(_libc, "fallocate64") else _libc.fallocate
 _fallocate.argtypes = (ctypes.c_int, ctypes.c_int, ctypes.c_int64, ctypes.c_int64)
 _MAP_FAILED = ctypes.c_void_p(-1).value
@@ -55,23 +57,24 @@ class Ram:
 
     def lend(self, offset: int, size: int, *, address: int, fd: int, fd_offset: int) -> None:
         """Put a piece of RAM where the caller has its own memory mapped, with its contents."""
-        self._forget(offset, size)
+        self.forget(offset, size)
         start = self._address(offset)
         for at, length in _data(fd, fd_offset, size):
             ctypes.memmove(start + at, address + at, length)
-        _map_fixed(address, size, self.fd, offset)
+        _map(address, size, self.fd, offset)
 
     def take_back(self, offset: int, size: int, *, address: int, fd: int, fd_offset: int) -> None:
         """Put the caller's own memory back in its place, with what is in RAM now."""
-        with mmap.mmap(fd, size, offset=fd_offset) as own:
-            target = ctypes.addressof(ctypes.c_char.from_buffer(own))
-            own_data = dict(_data(fd, fd_offset, size))
-            if own_data:
-                ctypes.memset(target, 0, size)
+        own = _map(None, size, fd, fd_offset)  # Python's mmap would take a descriptor
+        try:
+            if any(True for _ in _data(fd, fd_offset, size)):
+                ctypes.memset(own, 0, size)
             for at, length in _data(self.fd, offset, size):
-                ctypes.memmove(target + at, address + at, length)
-        _map_fixed(address, size, fd, fd_offset)
-        self._forget(offset, size)
+                ctypes.memmove(own + at, address + at, length)
+            _map(address, size, fd, fd_offset)
+        finally:
+            _munmap(own, size)
+        self.forget(offset, size)
 
     def close(self) -> None:
         """Let go of the memory; pieces that were lent stay valid for who has them mapped."""
@@ -84,8 +87,8 @@ class Ram:
     def _address(self, offset: int) -> int:
         return ctypes.addressof(ctypes.c_char.from_buffer(self._mapping, offset))
 
-    def _forget(self, offset: int, size: int) -> None:
-        """Make it zeros that take no memory."""
+    def forget(self, offset: int, size: int) -> None:
+        """Make a piece zeros that take no memory."""
         if _fallocate(self.fd, _KEEP_SIZE | _PUNCH_HOLE, offset, size):
             number = ctypes.get_errno()
             raise DmaError(f"cannot clear {size} bytes of QEMU's memory: {os.strerror(number)}")
@@ -109,9 +112,12 @@ def _data(fd: int, start: int, size: int) -> Iterator[tuple[int, int]]:
         at = after
 
 
-def _map_fixed(address: int, size: int, fd: int, offset: int) -> None:
-    """Replace what is mapped at ``address`` in one step."""
-    prot, flags = mmap.PROT_READ | mmap.PROT_WRITE, mmap.MAP_SHARED | _MAP_FIXED
-    if _mmap(address, size, prot, flags, fd, offset) == _MAP_FAILED:
+def _map(address: int | None, size: int, fd: int, offset: int) -> int:
+    """Map a file shared; at ``address`` it replaces what is there in one step."""
+    prot = mmap.PROT_READ | mmap.PROT_WRITE
+    flags = mmap.MAP_SHARED | (0 if address is None else _MAP_FIXED)
+    found = _mmap(address, size, prot, flags, fd, offset)
+    if found == _MAP_FAILED or found is None:
         number = ctypes.get_errno()
-        raise DmaError(f"cannot map {size} bytes at {address:#x}: {os.strerror(number)}")
+        raise DmaError(f"cannot map {size} bytes of shared memory: {os.strerror(number)}")
+    return int(found)
