@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 import pymmio
@@ -105,3 +107,21 @@ def test_it_is_found_by_name():
 def test_bad_options_are_refused(option):
     with pytest.raises(UriError):
         pymmio.open_device(f"sim:access-recorder?{option}")
+
+
+def test_a_file_gets_every_access_at_once_also_those_that_the_log_has_no_room_for(tmp_path):
+    path = tmp_path / "log"
+    with open_model(AccessRecorderModel(file=str(path), limit=1)) as device:
+        device.region(0).write32(4, 7)
+        device.region(0).read8(1)
+        device.reset()
+        lines = path.read_text().splitlines()
+    assert [json.loads(line) for line in lines] == [
+        {"number": 0, "offset": 4, "width": 4, "is_write": True, "value": 7},
+        {"number": 1, "offset": 1, "width": 1, "is_write": False, "value": 180},
+    ]
+
+
+def test_a_file_that_cannot_be_written_is_told(tmp_path):
+    with pytest.raises(UriError, match="cannot be written"):
+        AccessRecorderModel(file=str(tmp_path / "nowhere" / "log"))
