@@ -178,6 +178,8 @@ class VirtioDevice:
             vectors = None
             if interrupts is not False:
                 vectors = self.transport.enable_interrupts(list(wanted_queues))
+                if vectors is not None:
+                    undo.callback(self.transport.disable_interrupts)
                 if vectors is None and interrupts:
                     raise Unsupported(
                         f"{self.name} has no interrupts", hint="Poll: interrupts=False"

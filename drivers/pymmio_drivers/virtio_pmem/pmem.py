@@ -126,7 +126,7 @@ class VirtioPmem:
                 return  # a reset has failed it, or is about to
             if left <= 0:
                 raise self._late(timeout_s or FLUSH_TIMEOUT_S)
-            queue.poll(min(left, _SLICE_S))
+            queue.poll(min(left, _SLICE_S), future)
             if not future.done():
                 self.virtio.check()
 

@@ -198,14 +198,17 @@ class PackedRing(Ring):
     _used = 0
     _used_wrap = 1
     _signalled: tuple[int, int] = (0, 1)
+    _tells_place = False
 
     def pop(self) -> Chain | None:
         """Take the next descriptor, or list of descriptors, whose flags say available."""
+        if not self._is_available():
+            if not self._tells_place:
+                return None
+            self.want_notifications(True)
+            if not self._is_available():  # nor came one before the place was told
+                return None
         iova, size, buffer_id, flags = self._desc(self._descriptors, self._avail)
-        if bool(flags & _AVAIL) != bool(self._avail_wrap):
-            return None
-        if bool(flags & _USED) == bool(self._avail_wrap):
-            return None
         pieces: list[tuple[int, int, int]] = []
         count = 0
         if flags & _INDIRECT:
@@ -228,6 +231,11 @@ class PackedRing(Ring):
                 iova, size, buffer_id, flags = self._desc(self._descriptors, self._avail)
         readable, writable = self._sorted(iter(pieces))
         return Chain(buffer_id, count, readable, writable)
+
+    def _is_available(self) -> bool:
+        flags = self._u16(self._descriptors + 16 * self._avail + 14)
+        is_avail, is_used = bool(flags & _AVAIL), bool(flags & _USED)
+        return is_avail == bool(self._avail_wrap) and is_used != is_avail
 
     def _step(self) -> None:
         self._avail += 1
@@ -264,6 +272,7 @@ class PackedRing(Ring):
 
     def want_notifications(self, wanted: bool) -> None:
         """Write the device's event suppression structure."""
+        self._tells_place = wanted and self._has_event_idx
         if not wanted:
             self._memory.dma_write(self._device, struct.pack("<HH", 0, 1))
         elif self._has_event_idx:

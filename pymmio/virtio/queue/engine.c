@@ -255,6 +255,9 @@ int vq_wait(vq *q, uint32_t events_seen, uint64_t timeout_ns)
     return result;
 }
 
+/* Make waiting calls return and look: something that they wait for may have changed. */
+void vq_wake(vq *q) { changed(q); }
+
 /* Make all waiting calls return and refuse new buffers.  The ring's memory may go when vq_users
  * has become 0. */
 int vq_close(vq *q)

@@ -75,6 +75,7 @@ int vq_has_used(const vq *q);
 int vq_interrupts(vq *q, int wanted);
 int vq_wait(vq *q, uint32_t events_seen, uint64_t timeout_ns);
 uint32_t vq_events(const vq *q);
+void vq_wake(vq *q);
 int vq_close(vq *q);
 uint32_t vq_users(const vq *q);
 uint32_t vq_position(const vq *q, int which);

@@ -158,6 +158,10 @@ class Engine:
         code = lib.vq_wait(self.vq, events, max(0, int(timeout_s * 1e9)))
         return None if code < 0 else code == 1
 
+    def wake(self) -> None:
+        """Make those who wait look again."""
+        lib.vq_wake(self.vq)
+
     def close(self) -> None:
         """Make all waiting calls return and refuse new buffers."""
         lib.vq_close(self.vq)

@@ -6,9 +6,11 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from concurrent import futures
 from concurrent.futures import Future
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from typing import Any
 
 from pymmio.dma import DmaBuffer, DmaSpace
 from pymmio.errors import Closed, DeviceTimeout, PymmioError
@@ -184,6 +186,8 @@ class Virtqueue:
                 request.release()
                 request.future.set_result(one.written)
             total += len(taken)
+            if taken:
+                self.engine.wake()  # who has seen the engine's events before its future was done
             if error is not None:
                 self._break(error)
                 return total
@@ -205,14 +209,22 @@ class Virtqueue:
                     f" {timeout_s:g} s",
                     hint="The buffer stays with the device until it is reset",
                 )
-            self.poll(min(left, _SLICE_S))
+            if self.is_polled:
+                self.poll(min(left, _SLICE_S), future)
+            else:
+                futures.wait((future,), min(left, _SLICE_S))
             if not future.done():
                 self._check()
         return future.result()
 
-    def poll(self, timeout_s: float) -> int:
-        """Wait up to ``timeout_s``, 20 ms at most, for used buffers; take them; return how many."""
+    def poll(self, timeout_s: float, until: Future[Any] | None = None) -> int:
+        """Wait up to ``timeout_s``, 20 ms at most, for used buffers; take them; return how many.
+
+        Does not wait if ``until`` is done, whoever has taken its buffer.
+        """
         events = self.engine.events()
+        if until is not None and until.done():
+            return 0
         found = self.engine.wait(events, min(timeout_s, _SLICE_S))
         if found is None:
             time.sleep(0.001)  # whoever closes fails the futures in a moment

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import ExitStack
 
 from pymmio.device import Device
 from pymmio.errors import (
@@ -175,7 +176,10 @@ class PciTransport:
             vectors = irqs.msix.enable(wanted, partial=True)
             last = len(vectors) - 1
             numbers = [min(i, last) for i in range(1 + len(queues))]
-            self._set_vector(self._common.config_msix_vector, 0, "configuration changes")
+            with ExitStack() as undo:
+                undo.callback(irqs.msix.disable)
+                self._set_vector(self._common.config_msix_vector, 0, "configuration changes")
+                undo.pop_all()
             self._vectors = dict(zip(queues, numbers[1:]))
             self.is_level = False
             return tuple(vectors[number] for number in numbers)

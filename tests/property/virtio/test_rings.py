@@ -85,12 +85,13 @@ class RingMachine(RuleBasedStateMachine):
 
     @rule(force=st.booleans())
     def kick(self, force: bool) -> None:
-        waiting = self.unkicked and self.is_idle_told
+        waiting = self.unkicked and self.order and self.is_idle_told
         self.unkicked = 0
         was_rung = self.rig.engine.kick(force=force)
         assert self.rig.notified() == (5 if was_rung else None)
         if force or waiting:
             assert was_rung, "the device waits for a notification that does not come"
+        self.is_idle_told = self.is_idle_told and not was_rung
 
     @rule()
     def pop(self) -> None:
