@@ -369,18 +369,67 @@ static Py_ssize_t buffer_length(PyObject *op)
     return self->source ? PyObject_Size(self->source) : 0;
 }
 
-/* The exporter that the view names is the source, whose own counting of views then holds. */
+static PyObject *export_type;
+
+/* The exporter that the view names: it has a view of the source, whose counting of views holds.
+ * Not the source itself.  That is a memoryview, which the garbage collector may clear before the
+ * views of it that stand in the same cycle: CPython then crashes when those are released.  This
+ * object is not known to the collector, so what it refers to counts as used. */
+typedef struct {
+    PyObject_HEAD
+    Py_buffer source;
+} ExportObject;
+
 static int buffer_get(PyObject *op, Py_buffer *view, int flags)
 {
     BufferObject *self = (BufferObject *)op;
+    allocfunc alloc = (allocfunc)PyType_GetSlot((PyTypeObject *)export_type, Py_tp_alloc);
+    ExportObject *export;
 
+    view->obj = NULL;
     if (!self->source) {
-        view->obj = NULL;
         PyErr_SetString(PyExc_BufferError, "the memory was released");
         return -1;
     }
-    return PyObject_GetBuffer(self->source, view, flags);
+    export = (ExportObject *)alloc((PyTypeObject *)export_type, 0);
+    if (!export)
+        return -1;
+    if (PyObject_GetBuffer(self->source, &export->source, flags)) {
+        Py_DECREF(export);
+        return -1;
+    }
+    *view = export->source;
+    view->obj = (PyObject *)export;
+    return 0;
 }
+
+static void export_release(PyObject *op, Py_buffer *Py_UNUSED(view))
+{
+    PyBuffer_Release(&((ExportObject *)op)->source);
+}
+
+static void export_dealloc(PyObject *op)
+{
+    PyTypeObject *type = Py_TYPE(op);
+
+    PyBuffer_Release(&((ExportObject *)op)->source); /* where it was never handed out */
+    ((freefunc)PyType_GetSlot(type, Py_tp_free))(op);
+    Py_DECREF(type);
+}
+
+static PyType_Slot export_slots[] = {
+    {Py_tp_doc, "One view of a BufferBase."},
+    {Py_tp_dealloc, export_dealloc},
+    {Py_bf_releasebuffer, export_release},
+    {0, NULL},
+};
+
+static PyType_Spec export_spec = {
+    .name = "pymmio.arch._types.Export",
+    .basicsize = sizeof(ExportObject),
+    .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_DISALLOW_INSTANTIATION,
+    .slots = export_slots,
+};
 
 static void buffer_dealloc(PyObject *op)
 {
@@ -472,6 +521,10 @@ static int types_exec(PyObject *module)
         name_faulted = PyUnicode_InternFromString("_faulted");
     }
     if (!name_slow_read || !name_slow_write || !name_faulted)
+        return -1;
+    if (!export_type)
+        export_type = PyType_FromModuleAndSpec(module, &export_spec, NULL);
+    if (!export_type)
         return -1;
     return add_type(module, &buffer_spec);
 }

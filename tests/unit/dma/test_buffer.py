@@ -314,3 +314,33 @@ def test_a_memoryview_from_before_fork_stays_valid_in_the_child(buf: DmaBuffer) 
     in_forked_child(child)
     assert view[0] == 5
     view.release()
+
+
+def test_memoryviews_in_cycles_are_collected() -> None:
+    def forget(space: DmaSpace) -> None:
+        buf = space.alloc(SIZE)
+        part = buf[:16]
+        views = [memoryview(buf), memoryview(part)]
+        buf_and_views = [buf, part, *views]
+        buf_and_views.append(buf_and_views)
+        views.append(views)
+
+    def child() -> None:  # once this ended in a segmentation fault
+        warnings.simplefilter("ignore", ResourceWarning)
+        with DmaSpace(FakeDma()) as space:
+            for _ in range(50):
+                forget(space)
+                gc.collect()
+
+    in_forked_child(child)
+
+
+def test_a_view_holds_the_buffer_until_it_is_released(space: DmaSpace) -> None:
+    buf = space.alloc(SIZE)
+    views = [memoryview(buf) for _ in range(3)]
+    copies = [view[8:16] for view in views]
+    for view in (*views, *copies):
+        with pytest.raises(BufferBusy):
+            buf.close()
+        view.release()
+    buf.close()
