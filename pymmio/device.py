@@ -309,7 +309,7 @@ class Device(Function):
         self._run_reset(self.handle.reset, timeout_s)
 
     def _run_reset(self, reset: Callable[[], None], timeout_s: float) -> None:
-        with self._lock, self._trace.resetting(), ExitStack() as undo:
+        with self._lock, self._trace.alone(), ExitStack() as undo:
             self._require_open()
             for mapping in self._mappings:
                 mapping.pause()
@@ -318,6 +318,7 @@ class Device(Function):
             if not self._reset.wait(timeout_s):
                 late = f"{self.name}: a reset has not come back from the kernel"
                 self._refuse(lambda: DeviceTimeout(late, hint="Close the device; open it anew"))
+                self._trace.was_reset(late)
                 raise DeviceTimeout(
                     f"{self.name}: the reset did not come back within {timeout_s:g} s",
                     hint="It goes on in the kernel. Close the device and open it anew; does the "
@@ -326,7 +327,9 @@ class Device(Function):
             try:
                 self._reset.result()
             except PymmioError as error:
+                self._trace.was_reset(f"{type(error).__name__}: {error}")
                 raise self._diagnosis(error) from error.__cause__
+            self._trace.was_reset()
             self.config.update_command(on=self._decoding)
 
     def _refuse(self, why: Callable[[], PymmioError]) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
@@ -98,10 +98,12 @@ class DeviceTrace:
     def name_registers(self, index: int, registers: type[RegisterFile] | Mapping[int, str]) -> None:
         """Hand on names."""
 
-    @contextmanager
-    def resetting(self) -> Iterator[None]:
-        """Report a reset that is made in the body."""
-        yield
+    def alone(self) -> AbstractContextManager[object]:
+        """Keep other threads from accesses where these are put in order, for a reset."""
+        return nullcontext()
+
+    def was_reset(self, error: str | None = None) -> None:
+        """Report a reset, or why there was none."""
 
     def close(self) -> None:
         """Report that the device is closed."""
@@ -147,15 +149,11 @@ class _FullTrace(DeviceTrace):
     def name_registers(self, index: int, registers: type[RegisterFile] | Mapping[int, str]) -> None:
         self._sink.name_registers(index, RegisterNames.of(registers))
 
-    @contextmanager
-    def resetting(self) -> Iterator[None]:
-        with self._sink.alone():
-            try:
-                yield
-            except PymmioError as error:
-                self._note("reset", f"{type(error).__name__}: {error}")
-                raise
-            self._note("reset")
+    def alone(self) -> AbstractContextManager[object]:
+        return self._sink.alone()
+
+    def was_reset(self, error: str | None = None) -> None:
+        self._note("reset", error)
 
     def close(self) -> None:
         if self._is_open:

@@ -11,8 +11,8 @@ from pymmio.models.replay.script import Access, Interrupt, Memory, Script, acces
 
 __all__ = ["TolerantPlayer"]
 
-_LOOK_AHEAD = 4
-"""How many recorded writes of a register may be skipped for one with the same value."""
+_NEAR, _FAR = 4, 32
+"""How many recorded writes may lie in between: for one with another value, with the same value."""
 
 Key = tuple[int, int, int]
 
@@ -21,9 +21,10 @@ class TolerantPlayer(Player):
     """Goes by the writes: time is the latest recorded write that the driver has made, too.
 
     A read gives what was recorded between that write and the next one, each value once, then
-    the last again: polls may be more or fewer.  A write is the next recorded one of its register,
-    preferably one with its value; those before it are made up for.  What the device did after
-    a write follows it.  Writes that were not recorded are taken and do nothing.
+    the last again: polls may be more or fewer.  A write is the next recorded one of its register
+    with its value, or the very next one of its register; those of the register before it are made
+    up for.  What the device did after a write follows it.  A write that has no such place near
+    the present time is taken and does nothing.
     """
 
     def __init__(self, script: Script) -> None:
@@ -69,10 +70,9 @@ class TolerantPlayer(Player):
         key = index, offset, width
         self._written[key] = value
         mine = self._writes[key]
-        if not mine:
+        chosen = self._place(mine, value)
+        if chosen is None:
             return
-        ahead = [self._is_same(self._access(at), value) for at in mine[:_LOOK_AHEAD]]
-        chosen = ahead.index(True) if True in ahead else 0
         made, self._writes[key] = mine[: chosen + 1], mine[chosen + 1 :]
         for at in made:
             self._pending.remove(at)
@@ -81,6 +81,18 @@ class TolerantPlayer(Player):
         step = self._access(made[-1])
         if step.error is not None:
             raise failure_of(step.error)
+
+    def _place(self, mine: list[int], value: int) -> int | None:
+        """Return which of a register's writes this one is, None if it is one more."""
+        now = bisect_right(self._pending, self._now)
+        for index, at in enumerate(mine):
+            if bisect_left(self._pending, at) - now > _FAR:
+                break
+            if self._is_same(self._access(at), value):
+                return index
+        if mine and bisect_left(self._pending, mine[0]) - now < _NEAR:
+            return 0
+        return None
 
     def _read(self, index: int, offset: int, width: int) -> int:
         key = index, offset, width
