@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator
 from concurrent.futures import Future
 
 from pymmio.dma import DmaBuffer
-from pymmio.errors import Closed, ProtocolError
+from pymmio.errors import Closed, DeviceFailed, ProtocolError
 from pymmio.virtio import VirtioDevice
 from pymmio_drivers.virtio_pmem.errors import FlushError
 
@@ -71,7 +71,8 @@ class Flusher:
 
     def start(self, drive: Callable[[FlushFuture, float | None], None]) -> FlushFuture:
         """Ask for a flush of all that was written until now."""
-        is_polled = self._virtio.queues[REQUEST_QUEUE].is_polled
+        queue = self._virtio.queues.get(REQUEST_QUEUE)
+        is_polled = queue is not None and queue.is_polled
         future: FlushFuture
         future = FlushFuture((lambda timeout: drive(future, timeout)) if is_polled else None)
         with self._lock:
@@ -89,22 +90,27 @@ class Flusher:
         try:
             self._words[_REQUEST] = _TYPE_FLUSH.to_bytes(_WORD, "little")
             self._words[_RESPONSE] = b"\xff" * _WORD
-            queue = self._virtio.queues[REQUEST_QUEUE]
+            queue = self._virtio.queues.get(REQUEST_QUEUE)
+            if queue is None:
+                raise DeviceFailed(
+                    f"{self._virtio.name} is being reset", hint="Ask again when it is started"
+                )
             # QEMU takes one request a notification, whatever its ring says that it wants.
             sent = queue.submit(
                 [self._buffer[_REQUEST]], [self._buffer[_RESPONSE]], force_kick=True
             )
             self.device_flushes += 1
         except Exception as error:
-            self._end(error)
+            self._fail(error)
             return
         sent.add_done_callback(self._returned)
 
     def _returned(self, sent: Future[int]) -> None:
         error = sent.exception()
         if error is None:
-            error = self._judge(sent.result())
-        self._end(error)
+            self._end(self._judge(sent.result()))
+        else:
+            self._fail(error)
 
     def _judge(self, written: int) -> Exception | None:
         if written < _WORD:
@@ -133,6 +139,14 @@ class Flusher:
                 future.set_exception(error)
         if goes_on:
             self._send()
+
+    def _fail(self, error: BaseException) -> None:
+        """Fail all: the device, or its queue, does not serve the next flush either."""
+        with self._lock:
+            failed = [*self._running, *self._waiting]
+            self._running, self._waiting = [], []
+        for future in failed:
+            future.set_exception(error)
 
     def close(self) -> None:
         """Free the request; the device was reset before, which has failed who waits."""
