@@ -21,6 +21,9 @@ from pymmio.trace.lines import TraceFile
 
 __all__ = ["Access", "Interrupt", "Mapping", "Memory", "Reset", "Script", "Step", "failure_of"]
 
+_CONFIG_LIMIT = 4096
+_PAGE_LIMIT = 1 << 21
+_COUNT_LIMIT = 1 << 32
 _KINDS = (errors.AccessFault, errors.DeviceGone, errors.DeviceTimeout, errors.ProtocolError)
 
 
@@ -109,8 +112,7 @@ class Script:
             )
         if file.lost:
             raise TraceFileError(f"{name} lacks {file.lost} events", line=file.lines[-1])
-        if not any(region.index == CONFIG_REGION for region in file.device.regions):
-            raise TraceFileError(f"{name} has no configuration space", line=1)
+        _check_device(file.device, name)
         self = cls(name, file.device, [], [], file.names)
         sizes = {region.index: region.size for region in file.device.regions}
         active: dict[int, int] = {}
@@ -174,6 +176,19 @@ def failure_of(text: str) -> PymmioError:
     return errors.AccessFault(text)
 
 
+def _check_device(device: DeviceFacts, name: str) -> None:
+    """Raise TraceFileError for a device that cannot be."""
+    config = [region for region in device.regions if region.index == CONFIG_REGION]
+    if not config:
+        raise TraceFileError(f"{name} has no configuration space", line=1)
+    if len({region.index for region in device.regions}) < len(device.regions):
+        raise TraceFileError(f"{name} has a region twice", line=1)
+    if config[0].size > _CONFIG_LIMIT:
+        raise TraceFileError(f"{name} has {config[0].size} bytes of configuration space", line=1)
+    if device.page_size & (device.page_size - 1) or device.page_size > _PAGE_LIMIT:
+        raise TraceFileError(f"{name} has pages of {device.page_size} bytes", line=1)
+
+
 def _access(name: str, line: int, event: AccessEvent, sizes: dict[int, int]) -> Access:
     if event.kind not in ("read", "write", "poll"):
         raise TraceFileError(f"{name}, line {line}: {event.kind!r} is no single access", line=line)
@@ -192,9 +207,12 @@ def _access(name: str, line: int, event: AccessEvent, sizes: dict[int, int]) -> 
 
 def _interrupt(name: str, line: int, event: IrqEvent) -> Interrupt:
     try:
-        return Interrupt(line, IrqKind(event.irq), event.vector, event.count)
+        kind = IrqKind(event.irq)
     except ValueError:
         raise TraceFileError(f"{name}, line {line}: interrupt {event.irq!r}", line=line) from None
+    if not 1 <= event.count <= _COUNT_LIMIT:
+        raise TraceFileError(f"{name}, line {line}: {event.count} interrupts", line=line)
+    return Interrupt(line, kind, event.vector, event.count)
 
 
 def accesses(steps: Sequence[Step]) -> list[tuple[int, Access]]:

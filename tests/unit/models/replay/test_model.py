@@ -10,7 +10,7 @@ import pytest
 import pymmio
 from pymmio.errors import TraceFileError, Unsupported, UriError
 from pymmio.models.replay import ReplayModel
-from pymmio.trace import DmaEvent, Event, IrqEvent, JsonLinesSink, MemoryEvent
+from pymmio.trace import DeviceFacts, DmaEvent, Event, IrqEvent, JsonLinesSink, MemoryEvent
 from tests.unit.models.replay.sessions import FACTS, by_hand, read, replay
 from tests.unit.trace.events import access
 
@@ -57,6 +57,7 @@ def test_a_trace_is_no_recording(path: Path) -> None:
         (access("wait", 0, 0), "'wait' is no single access"),
         (MemoryEvent(0, 0x1000, b"x"), "not inside what was mapped"),
         (IrqEvent(0, "irq", "smoke"), "interrupt 'smoke'"),
+        (IrqEvent(0, "irq", "msix", count=1 << 33), "8589934592 interrupts"),
     ],
 )
 def test_what_cannot_have_happened_is_told_with_its_line(
@@ -76,6 +77,23 @@ def test_memory_must_not_reach_over_the_end_of_its_map(path: Path) -> None:
 def test_a_device_without_configuration_space_is_none(path: Path) -> None:
     with pytest.raises(TraceFileError, match="no configuration space"):
         replay(by_hand(path, [], replace(FACTS, regions=FACTS.regions[:1])))
+
+
+@pytest.mark.parametrize(
+    ("facts", "message"),
+    [
+        (replace(FACTS, page_size=3000), "pages of 3000"),
+        (replace(FACTS, page_size=1 << 30), "pages of"),
+        (replace(FACTS, regions=(*FACTS.regions, FACTS.regions[0])), "a region twice"),
+        (
+            replace(FACTS, regions=(replace(FACTS.regions[1], size=1 << 60),)),
+            "bytes of configuration space",
+        ),
+    ],
+)
+def test_a_device_that_cannot_be_is_none(path: Path, facts: DeviceFacts, message: str) -> None:
+    with pytest.raises(TraceFileError, match=message):
+        replay(by_hand(path, [], facts))
 
 
 def test_a_device_without_ids_is_none(path: Path) -> None:
