@@ -17,6 +17,10 @@ TIME_UNIT_S = 0.5  #: CAP.TO and CRTO count in this
 IOSQES, IOCQES = 6, 4  #: entries of 64 and 16 bytes
 SHUTDOWN_DEFAULT_S = 5.0  #: where RTD3E is 0: the controller does not say
 CFS_CHECK_S = 0.1
+# What a controller says of itself is believed up to here: 32 bits of microseconds and 16 bits of
+# half seconds would be hours, and a program that opens or closes a broken device does not wait so.
+READY_MOST_S = 600.0
+SHUTDOWN_MOST_S = 60.0
 
 
 class Lifecycle:
@@ -88,9 +92,10 @@ class Lifecycle:
     def shutdown(self, *, rtd3e_us: int) -> None:
         """Tell the controller that power may go, and wait until it says that this is fine.
 
-        ``rtd3e_us`` is RTD3E of Identify Controller.  Raises DeviceTimeout.
+        ``rtd3e_us`` is RTD3E of Identify Controller, at most a minute.  Raises DeviceTimeout.
         """
         timeout_s = max(rtd3e_us / 1e6, SHUTDOWN_DEFAULT_S if not rtd3e_us else 1.0)
+        timeout_s = min(timeout_s, SHUTDOWN_MOST_S)
         self.regs.cc.update(shn=Shutdown.NORMAL)
         self.regs.csts.wait_until(shst=ShutdownStatus.COMPLETE, timeout_s=timeout_s)
 
@@ -128,7 +133,7 @@ class Lifecycle:
         units = self.cap.to
         if self.cap.crwms:  # only then CRTO exists; CAP.TO ends at FFh and may be too small
             units = max(units, self.regs.crto.read().crwmt)
-        return max(units, 1) * TIME_UNIT_S
+        return min(max(units, 1) * TIME_UNIT_S, READY_MOST_S)
 
     def _page_shift(self) -> int:
         """Take the host's page size, as far as the controller can."""

@@ -84,6 +84,10 @@ def test_time_out_is_crwmt_where_that_is_longer():
     assert time_out_of(CAP | CRWMS | 0xFF << 24, crto=0xFFFF_0200) == 256.0
 
 
+def test_nobody_waits_for_hours_because_a_controller_says_so():
+    assert time_out_of(CAP | CRWMS | 0xFF << 24, crto=0xFFFF_FFFF) == 600.0
+
+
 def test_crto_counts_only_where_cap_says_that_it_exists():
     assert time_out_of(CAP, crto=0x0064) == 2.0
 
@@ -222,7 +226,10 @@ def test_shutdown_is_normal_and_waited_for(monkeypatch):
         life.shutdown(rtd3e_us=0)
 
 
-@pytest.mark.parametrize(("rtd3e_us", "waited"), [(0, 5.0), (1000, 1.0), (7_500_000, 7.5)])
+@pytest.mark.parametrize(
+    ("rtd3e_us", "waited"),
+    [(0, 5.0), (1000, 1.0), (7_500_000, 7.5), (0xFFFF_FFFF, 60.0)],
+)
 def test_time_of_a_shutdown_is_what_the_controller_says(monkeypatch, rtd3e_us, waited):
     _, life = lifecycle(cc=0x0046_0001, csts=1)
     seen = []
