@@ -45,24 +45,46 @@ class TracedRegion(Region):
         value: int | None = None,
         size: int = 0,
     ) -> Any:
-        error: str | None = None
+        """Make an access that is no plain read or write, and report it."""
         start_ns = time.monotonic_ns()
         try:
             result = call()
-            if value is None and isinstance(result, int):
-                value = result
-            return result
         except BaseException as raised:
-            error, value = f"{type(raised).__name__}: {raised}", None
+            self._failed(kind, offset, width, start_ns, raised, size)
             raise
-        finally:
-            now_ns = time.monotonic_ns()
-            self.sink(
-                AccessEvent(
-                    now_ns, self.name, kind, offset, width, value, size or width, error,
-                    threading.get_native_id(), self.index, self.base, now_ns - start_ns,
-                )
-            )  # fmt: skip
+        if value is None and isinstance(result, int):
+            value = result
+        self._tell(kind, offset, width, start_ns, value, size)
+        return result
+
+    def _failed(
+        self,
+        kind: str,
+        offset: int,
+        width: int,
+        start_ns: int,
+        raised: BaseException,
+        size: int = 0,
+    ) -> None:
+        self._tell(kind, offset, width, start_ns, None, size, f"{type(raised).__name__}: {raised}")
+
+    def _tell(
+        self,
+        kind: str,
+        offset: int,
+        width: int,
+        start_ns: int,
+        value: int | None,
+        size: int = 0,
+        error: str | None = None,
+    ) -> None:
+        now_ns = time.monotonic_ns()
+        self.sink(
+            AccessEvent(
+                now_ns, self.name, kind, offset, width, value, size or width, error,
+                threading.get_native_id(), self.index, self.base, now_ns - start_ns,
+            )
+        )  # fmt: skip
 
     def _load(self, offset: int, width: int) -> int:
         return self.inner._load(offset, width)
@@ -76,56 +98,72 @@ class TracedRegion(Region):
     def _explained(self, error: PymmioError) -> PymmioError:
         return self.inner._explained(error)
 
-    def _traced_read(self, offset: int, width: int, order: Order | None = None) -> int:
-        call = lambda: self.inner._slow_read(offset, width, order)  # noqa: E731
-        value: int = self._report("read", offset, width, call)
+    def _traced_read(self, width: int, call: Callable[..., int], offset: int, *more: Any) -> int:
+        start_ns = time.monotonic_ns()
+        try:
+            value = call(offset, *more)
+        except BaseException as raised:
+            self._failed("read", offset, width, start_ns, raised)
+            raise
+        self._tell("read", offset, width, start_ns, value)
         return value
 
     def _traced_write(
-        self, offset: int, width: int, value: int, order: Order | None = None
+        self, width: int, call: Callable[..., None], offset: int, value: int, *more: Any
     ) -> None:
-        call = lambda: self.inner._slow_write(offset, width, value, order)  # noqa: E731
-        self._report("write", offset, width, call, value)
+        start_ns = time.monotonic_ns()
+        try:
+            call(offset, value, *more)
+        except BaseException as raised:
+            self._failed("write", offset, width, start_ns, raised)
+            raise
+        self._tell("write", offset, width, start_ns, value)
 
     def read8(self, offset: int, /) -> int:
         """Read 8 bits and report it."""
-        return self._traced_read(offset, 1)
+        return self._traced_read(1, self.inner.read8, offset)
 
     def read16(self, offset: int, /) -> int:
         """Read 16 bits and report it."""
-        return self._traced_read(offset, 2)
+        return self._traced_read(2, self.inner.read16, offset)
 
     def read32(self, offset: int, /) -> int:
         """Read 32 bits and report it."""
-        return self._traced_read(offset, 4)
+        return self._traced_read(4, self.inner.read32, offset)
 
     def read64(self, offset: int, order: Order | None = None) -> int:
         """Read 64 bits and report it."""
-        return self._traced_read(offset, 8, order)
+        return self._traced_read(8, self.inner.read64, offset, order)
 
     def read(self, offset: int, width: int) -> int:
         """Read ``width`` bytes and report it."""
-        return self._traced_read(offset, width)
+        return self._traced_read(width, self.inner.read, offset, width)
 
     def write8(self, offset: int, value: int, /) -> None:
         """Write 8 bits and report it."""
-        self._traced_write(offset, 1, value)
+        self._traced_write(1, self.inner.write8, offset, value)
 
     def write16(self, offset: int, value: int, /) -> None:
         """Write 16 bits and report it."""
-        self._traced_write(offset, 2, value)
+        self._traced_write(2, self.inner.write16, offset, value)
 
     def write32(self, offset: int, value: int, /) -> None:
         """Write 32 bits and report it."""
-        self._traced_write(offset, 4, value)
+        self._traced_write(4, self.inner.write32, offset, value)
 
     def write64(self, offset: int, value: int, order: Order | None = None) -> None:
         """Write 64 bits and report it."""
-        self._traced_write(offset, 8, value, order)
+        self._traced_write(8, self.inner.write64, offset, value, order)
 
     def write(self, offset: int, width: int, value: int) -> None:
         """Write ``width`` bytes and report it."""
-        self._traced_write(offset, width, value)
+        start_ns = time.monotonic_ns()
+        try:
+            self.inner.write(offset, width, value)
+        except BaseException as raised:
+            self._failed("write", offset, width, start_ns, raised)
+            raise
+        self._tell("write", offset, width, start_ns, value)
 
     def _wait(self, offset: int, width: int, mask: int, value: int, timeout_s: float) -> int:
         call = lambda: self.inner._wait(offset, width, mask, value, timeout_s)  # noqa: E731
@@ -147,6 +185,12 @@ class TracedRegion(Region):
         """Write a block and report it as one event."""
         call = lambda: self.inner.write_combined(offset, data)  # noqa: E731
         self._report("block", offset, 8, call, size=len(memoryview(data).cast("B")))
+
+    def flush_writes(self, offset: int = 0) -> None:
+        """Read back, and report it."""
+        if self.rule.read_side_effects:
+            self.inner.flush_writes(offset)  # which refuses
+        self.read(offset, max(width for width in self.rule.direct_widths if width <= 4))
 
     def window(
         self, offset: int, size: int, *, name: str | None = None, rule: AccessRule | None = None
