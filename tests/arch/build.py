@@ -19,9 +19,10 @@ HARNESS = Path(__file__).with_name("harness")
 EMULATOR = Path(__file__).with_name("mio")
 CORE = ("pymmio/arch/fault.c", "pymmio/mmio/mapping.c", "pymmio/mmio/doorbell.c")
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
-BUILDERS = {
+BUILDERS = {  # those of setup.py
     "core": "pymmio/arch/build_core.py",
     "engine": "drivers/pymmio_drivers/nvme/build_engine.py",
+    "queue": "pymmio/virtio/queue/build_engine.py",
     "recorder": "pymmio/check/accessors/build_recorder.py",
 }
 DEADLINE_S = 120.0
@@ -70,6 +71,13 @@ class Extension:
 
     sources: tuple[str, ...]
     options: tuple[str, ...]
+    module: str
+
+    @property
+    def place(self) -> str:
+        """Where it is imported from, in the project."""
+        source_root = "" if self.module.startswith("pymmio.") else "drivers/"
+        return f"{source_root}{self.module.replace('.', '/')}.abi3.so"
 
 
 @cache
@@ -90,6 +98,7 @@ def extension(name: str, folder: Path) -> Extension:
             *(f"-D{name}" if value is None else f"-D{name}={value}" for name, value in macros),
             *asked.extra_compile_args,
         ),
+        module=asked.name,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,13 +12,14 @@ from elftools.elf.gnuversions import GNUVerNeedSection
 from elftools.elf.sections import SymbolTableSection
 
 from tests.arch.architectures import ARCHITECTURES, Architecture
-from tests.arch.build import ROOT, WARNINGS, BuildFailed, compile_with
+from tests.arch.build import BUILDERS, ROOT, WARNINGS, BuildFailed, compile_with
 from tests.arch.conftest import require
 
 Build = Callable[[Architecture, str], Path]
 EXPORTED = {
     "core": {"PyInit__core", "PyInit__types"},
     "engine": {"PyInit__engine"},
+    "queue": {"PyInit__engine"},
     "recorder": {"PyInit__recorder", "pm_compiler", "pm_libc_memcpy", "pm_mark"}
     | {
         f"pm_{prefix}_{direction}{bits}"
@@ -43,6 +45,12 @@ def dynamic_symbols(shared: Path) -> list[tuple[str, bool]]:
             if symbol["st_info"]["bind"] == "STB_GLOBAL"
             and symbol["st_other"]["visibility"] != "STV_HIDDEN"  # as the dynamic linker does
         ]
+
+
+def test_all_that_is_installed_is_built_here() -> None:
+    declared = re.findall(r'"(\S+/build_\w+\.py)"', (ROOT / "setup.py").read_text())
+    assert sorted(declared) == sorted(BUILDERS.values())
+    assert EXPORTED.keys() == BUILDERS.keys()
 
 
 @pytest.mark.parametrize("name", EXPORTED)

@@ -1,4 +1,4 @@
-"""A pytest plugin of the big-endian run: what is left out, each with its reason.
+"""A pytest plugin of the runs under qemu-user: what is left out, each with its reason.
 
 ``LEFT_OUT`` names folders, files or single tests (without their parameters).  Whatever is not
 named here runs; a name that matches nothing is an error, so that the list cannot rot.
@@ -7,6 +7,7 @@ named here runs; a name that matches nothing is an error, so that the list canno
 from __future__ import annotations
 
 import os
+import platform
 import sys
 
 import pytest
@@ -88,14 +89,19 @@ LEFT_OUT_OF_WAYS = {
         _SIGNALS
     ),
 }
+EMULATED = os.environ.get("EMULATED_MACHINE", "s390x")
 FORCED_WAY = os.environ.get("FORCED_WAY")
 OPERATIONS = {"mio": {"PCILGI", "PCISTGI"}, "syscall": {"353", "352"}}
 
 
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse to run where the run would prove nothing."""
-    if sys.byteorder != "big":
-        raise pytest.UsageError("this is no big-endian Python: use python -m tests.bigendian.run")
+    if platform.machine() != EMULATED:
+        raise pytest.UsageError(
+            f"this is no Python for {EMULATED}: use python -m tests.bigendian.run"
+        )
+    if EMULATED == "s390x" and sys.byteorder != "big":
+        raise pytest.UsageError("this is no big-endian Python")
     if FORCED_WAY:
         for function in (Mapping.__init__, Mapping.of_file.__func__):  # type: ignore[attr-defined]
             function.__kwdefaults__["access"] = Access(FORCED_WAY)  # type: ignore[index]

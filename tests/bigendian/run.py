@@ -20,20 +20,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from tests.arch.build import BuildFailed
+from tests.arch.python import ensure_python
 from tests.bigendian.stage import S390X, ForeignCode, make, name_of_stage
 from tests.debian import PackagesUnavailable
 from tests.guest.cache import locked
-from tests.s390x.python import ensure_python
 
 SUITE = ("tests/unit", "tests/property", "tests/contract", "tests/drivers")
 CASES = ("tests/bigendian/cases/case_ways.py",)
-MAPPED = ("tests/unit/mmio",)
+MAPPED = ("tests/unit/mmio", "tests/unit/test_refusals.py")
 WAYS = ("mio", "syscall")
 # Tests that start Python again and again take longer than they look.
 STARTING_PROCESSES = {"tests/unit/cli"}
 PROCESSES_COST = 3
 NO_TESTS_RAN = 5  # pytest's status
 SLOW_S = 120  # a test that takes longer says where it hangs
+PYTEST = (
+    *("-m", "pytest", "-q", "-p", "tests.bigendian.plugin", "-p", "no:cacheprovider"),
+    *("-o", f"faulthandler_timeout={SLOW_S}"),
+)
 DEADLINE_S = 1200.0
 LOCK_TIMEOUT_S = 1800.0
 PROCESSES = max(2, os.cpu_count() or 1)
@@ -54,10 +58,7 @@ class Part:
 
     def command(self) -> list[str]:
         """Return the arguments of Python."""
-        return [
-            *("-m", "pytest", "-q", "-p", "tests.bigendian.plugin", "-p", "no:cacheprovider"),
-            *("-o", f"faulthandler_timeout={SLOW_S}", *self.arguments),
-        ]
+        return [*PYTEST, *self.arguments]
 
     def variables(self, python: Path) -> dict[str, str]:
         """Return what the emulator and the plugin read."""

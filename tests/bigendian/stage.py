@@ -1,4 +1,4 @@
-"""A copy of the project beside an s390x Python: extensions cross-built, pure packages borrowed.
+"""A copy of the project beside a foreign Python: extensions cross-built, pure packages borrowed.
 
 The stage looks like a virtual environment.  Its ``bin/python`` is a script of this machine, so
 that tests may start ``sys.executable`` as everywhere: the kernel runs the script, and the script
@@ -17,19 +17,14 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from tests.arch.architectures import ARCHITECTURES
-from tests.arch.build import BUILDERS, ROOT, build_emulator, build_extension
+from tests.arch.architectures import ARCHITECTURES, Architecture
+from tests.arch.build import BUILDERS, ROOT, build_emulator, build_extension, extension
 from tests.guest.cache import cache_root, digest
 
 S390X = ARCHITECTURES["s390x"]
 COPIED = ("pymmio", "drivers", "tests", "docs", "benchmarks", "pyproject.toml", "README.md")
+CHECKOUT = "checkout"  # a file of the stage that says whose it is
 LEFT_OUT = {"__pycache__", "_build", ".pytest_cache", ".hypothesis"}
-# Where an extension of BUILDERS is imported from.
-PLACES = {
-    "core": "pymmio/arch/_core.abi3.so",
-    "engine": "drivers/pymmio_drivers/nvme/_engine.abi3.so",
-    "recorder": "pymmio/check/accessors/_recorder.abi3.so",
-}
 # Distributions with machine code of this machine.  Debian brings cffi's back-end and Hypothesis;
 # tests that need the others are left out by name (plugin.py).
 FOREIGN = {"capstone", "cffi", "hypothesis", "matplotlib"}
@@ -39,30 +34,40 @@ class ForeignCode(Exception):
     """A distribution cannot be borrowed for another architecture."""
 
 
-def name_of_stage() -> str:
+def name_of_stage(arch: Architecture = S390X) -> str:
     """Return the name of this checkout's stage in the cache; hold the lock of it meanwhile."""
-    return f"stage-s390x-{digest(str(ROOT))}"
+    return f"stage-{arch.name}-{digest(str(ROOT))}"
 
 
-def make(root: Path, scratch: Path) -> Path:
-    """Bring the stage up to date and return its Python; ``root`` is that of tests.s390x.python.
+def make(root: Path, scratch: Path, arch: Architecture = S390X) -> Path:
+    """Bring the stage up to date and return its Python; ``root`` is that of tests.arch.python.
 
     The stage is kept, with the byte code that the emulated Python made.  ``scratch`` gets what
     compilers leave.  Raises BuildFailed or ForeignCode.
     """
-    stage = cache_root() / name_of_stage()
+    _drop_stages_of_checkouts_that_are_gone()
+    stage = cache_root() / name_of_stage(arch)
     project = stage / "project"
-    library = _environment(stage, root)
+    library = _environment(stage, root, arch)
+    (stage / CHECKOUT).write_text(f"{ROOT}\n")
     _copy_project(project)
     for name in BUILDERS:
-        shutil.copy2(build_extension(S390X, name, scratch), project / PLACES[name])
-    shutil.copy2(build_emulator(S390X, scratch), stage / "libmio.so")
+        built = build_extension(arch, name, scratch)
+        shutil.copy2(built, project / extension(name, scratch).place)
+    if "mio" in arch.ways:
+        shutil.copy2(build_emulator(arch, scratch), stage / "libmio.so")
     _copy_distributions(library)
     _describe_project(library, project)
     return stage / "bin/python"
 
 
-def _environment(stage: Path, root: Path) -> Path:
+def _drop_stages_of_checkouts_that_are_gone() -> None:
+    for note in cache_root().glob(f"stage-*/{CHECKOUT}"):
+        if not Path(note.read_text().strip()).exists():
+            shutil.rmtree(note.parent, ignore_errors=True)
+
+
+def _environment(stage: Path, root: Path, arch: Architecture) -> Path:
     """Make the folders of a virtual environment; return its site-packages."""
     (python,) = (root / "usr/bin").glob("python3.[0-9]*[0-9]")
     library = stage / "lib" / python.name / "site-packages"
@@ -72,11 +77,13 @@ def _environment(stage: Path, root: Path) -> Path:
         f"home = {root}/usr/bin\ninclude-system-site-packages = true\n"
     )
     script = stage / "bin/python"
-    emulator = shlex.join(["qemu-s390x", "-L", str(root), "-0", str(script), str(python)])
+    emulator = shlex.join([f"qemu-{arch.name}", "-L", str(root), "-0", str(script), str(python)])
     # LD_PRELOAD is for the emulated program: not for the shell, nor for qemu-user itself.
     script.write_text(
         "#!/bin/sh\n"
-        'if [ -n "$EMULATED_PRELOAD" ]; then\n'
+        # Pointers are signed in every function of Debian's programs; QEMU's own, cheaper cipher.
+        + ("export QEMU_CPU=max,pauth-impdef=on\n" if arch.name == "aarch64" else "")
+        + 'if [ -n "$EMULATED_PRELOAD" ]; then\n'
         f'    exec {emulator.replace("-L", "-E LD_PRELOAD=$EMULATED_PRELOAD -L", 1)} "$@"\n'
         "fi\n"
         f'exec {emulator} "$@"\n'

@@ -91,7 +91,7 @@ def _s390x_files() -> Files:
 
 
 def _compile_by_emulation(files: Files, folders: Sequence[Path]) -> None:
-    from tests.s390x.python import compile_tree
+    from tests.arch.python import compile_tree
 
     compile_tree(files.root, folders)
 

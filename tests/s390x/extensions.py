@@ -6,16 +6,12 @@ import hashlib
 from pathlib import Path
 
 from tests.arch.architectures import ARCHITECTURES
-from tests.arch.build import BUILDERS, EMULATOR, ROOT, build_emulator, build_extension
+from tests.arch.build import BUILDERS, EMULATOR, ROOT, build_emulator, build_extension, extension
 from tests.guest.cache import cache_root, locked, publish, work_folder
 from tests.s390x.place import EMULATOR_PLACE
 
 NAME = "extensions-s390x"
-PLACES = {
-    "core": "pymmio/arch/_core.abi3.so",
-    "engine": "drivers/pymmio_drivers/nvme/_engine.abi3.so",
-    "emulator": EMULATOR_PLACE,
-}
+S390X = ARCHITECTURES["s390x"]
 BUILD_TIMEOUT_S = 300.0
 
 
@@ -33,23 +29,25 @@ def ensure_extensions() -> dict[str, Path]:
             with work_folder(NAME) as work:
                 result = work / "result"
                 result.mkdir()
-                for part in PLACES:
-                    _build(part, work).rename(result / f"{part}.so")
+                places = {EMULATOR_PLACE: build_emulator(S390X, work)}
+                for part in BUILDERS:
+                    built = build_extension(S390X, part, work)
+                    places[extension(part, work).place] = built
+                for place, built in places.items():
+                    (result / place).parent.mkdir(parents=True, exist_ok=True)
+                    built.rename(result / place)
                 publish(result, name)
-    return {place: folder / f"{part}.so" for part, place in PLACES.items()}
-
-
-def _build(part: str, work: Path) -> Path:
-    s390x = ARCHITECTURES["s390x"]
-    if part == "emulator":
-        return build_emulator(s390x, work)
-    return build_extension(s390x, part, work)
+    return {str(file.relative_to(folder)): file for file in folder.rglob("*.so")}
 
 
 def _digest_of_sources() -> str:
     """Return a hash of all that the builders read."""
     digest = hashlib.sha256()
-    sources = [Path("tests/arch/build.py"), *map(Path, BUILDERS.values())]
+    sources = [
+        Path("tests/arch/build.py"),
+        Path("tests/s390x/extensions.py"),
+        *map(Path, BUILDERS.values()),
+    ]
     for folder in (ROOT / "pymmio", ROOT / "drivers", EMULATOR):
         for pattern in ("*.c", "*.h"):
             sources += [path.relative_to(ROOT) for path in folder.rglob(pattern)]

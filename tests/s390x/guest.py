@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from tests.arch.python import INTERPRETER, PYTHON
 from tests.guest.platforms import Files
 from tests.s390x import machine
 from tests.s390x.extensions import ensure_extensions
-from tests.s390x.python import INTERPRETER, PYTHON
 
 
 def files() -> Files:

@@ -11,11 +11,12 @@ import subprocess
 import sys
 
 from tests.arch.architectures import ARCHITECTURES
+from tests.arch.python import PYTHON, ensure_python
 from tests.debian import RECORD, PackagesUnavailable
 from tests.needs import Need, command_line, install, missing
-from tests.s390x import machine, python
+from tests.s390x import machine
 
-SETS = (machine.QEMU, machine.KERNEL, machine.BUSYBOX, python.PYTHON)
+SETS = (machine.QEMU, machine.KERNEL, machine.BUSYBOX, PYTHON)
 
 # qemu-system-x86 brings the libraries that the unpacked QEMU is linked with.
 INSTALLED = (
@@ -46,7 +47,7 @@ def main() -> int:
             machine.ensure_qemu()
             machine.ensure_kernel()
             machine.ensure_busybox()
-            python.ensure_python()
+            ensure_python()
         except (
             PackagesUnavailable,
             PermissionError,
