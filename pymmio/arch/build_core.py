@@ -20,13 +20,16 @@ ffi.set_source(
     #include "pymmio/backend/served/words.h"
     #include "pymmio/mmio/doorbell.h"
     #include "pymmio/mmio/doorbell_setup.h"
+    #include "pymmio/arch/persist.h"
     #include "pymmio/mmio/mapping.h"
+    #include "pymmio/mmio/plain.h"
     """,
     sources=[
         "pymmio/arch/fault.c",
         "pymmio/backend/served/words.c",
         "pymmio/mmio/mapping.c",
         "pymmio/mmio/doorbell.c",
+        "pymmio/mmio/plain.c",
         "pymmio/mmio/types.c",
     ],
     depends=sorted(str(p.relative_to(ROOT)) for p in (ROOT / "pymmio").rglob("*.h")),

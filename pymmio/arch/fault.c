@@ -33,6 +33,8 @@ static PM_THREAD struct {
     struct timespec since;
 } repeated;
 
+static PM_THREAD struct pm_guard *guard;
+
 static const int SIGNALS[] = {
     SIGBUS,
     SIGSEGV,
@@ -60,6 +62,28 @@ static uintptr_t fixup_of(uintptr_t pc)
         if ((uintptr_t)&r->insn + (intptr_t)r->insn == pc)
             return (uintptr_t)&r->fixup + (intptr_t)r->fixup;
     return 0;
+}
+
+/* Whether this thread is inside a guarded copy and the fault is in its memory.  Some machines
+ * tell the page only. */
+static int is_guarded(uintptr_t address)
+{
+    const struct pm_guard *g = guard;
+
+    if (!g)
+        return 0;
+    for (int i = 0; i < 2; i++)
+        if (address >= (g->range[i].start & ~(uintptr_t)4095) && address < g->range[i].end)
+            return 1;
+    return 0;
+}
+
+struct pm_guard *pm_guard_set(struct pm_guard *g)
+{
+    struct pm_guard *before = guard;
+
+    guard = g;
+    return before;
 }
 
 static void die_by_default(int signal_number, const siginfo_t *info)
@@ -136,6 +160,15 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
 #endif
     if (is_ours) {
         uintptr_t fixup = fixup_of(pc);
+        if (!fixup && is_guarded((uintptr_t)info->si_addr)) {
+            last_fault = (struct pm_fault){
+                .signal = signal_number,
+                .code = info->si_code,
+                .address = (uint64_t)(uintptr_t)info->si_addr,
+            };
+            errno = saved_errno;
+            siglongjmp(guard->jump, 1); /* SA_NODEFER: no mask to restore */
+        }
         if (fixup) {
             last_fault = (struct pm_fault){
                 .signal = signal_number,

@@ -2,6 +2,7 @@
 #ifndef PYMMIO_ARCH_FAULT_H
 #define PYMMIO_ARCH_FAULT_H
 
+#include <setjmp.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -20,6 +21,16 @@ struct pm_fault {
 #define PM_HANDLER_NONE 0   /* never installed */
 #define PM_HANDLER_OURS 1
 #define PM_HANDLER_OTHER 2  /* somebody took the signal after us */
+
+/* Memory that may fault while it is copied by ordinary code, which no table has: the copy is
+ * left by siglongjmp.  Set it before, and the former one back afterwards; one a thread. */
+struct pm_guard {
+    struct {
+        uintptr_t start, end;
+    } range[2];
+    sigjmp_buf jump;
+};
+struct pm_guard *pm_guard_set(struct pm_guard *g);
 
 /* Install the handler, or install it again on top where somebody took a signal away.
  * Returns 0 or an errno. */
