@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from pymmio.backend.qtest.config import DeviceConfig
 from pymmio.backend.qtest.dma import QtestDma
+from pymmio.backend.qtest.endings import ended
 from pymmio.backend.qtest.irq import QtestIrq
 from pymmio.backend.qtest.machine.bars import ROM_INDEX, PlacedBar
 from pymmio.backend.qtest.machine.device_memory import DeviceMemory
@@ -15,7 +16,8 @@ from pymmio.backend.qtest.machine.port import reset_bus
 from pymmio.backend.qtest.process import QemuProcess
 from pymmio.backend.qtest.protocol import QtestChannel
 from pymmio.backend.qtest.region import QtestRegion, RamRegion, RomRegion
-from pymmio.errors import DeviceNotFound, Unsupported
+from pymmio.backend.qtest.relay import Relay
+from pymmio.errors import DeviceGone, DeviceNotFound, PymmioError, Unsupported
 from pymmio.forks import track
 from pymmio.handle import CONFIG_REGION, MappedArea, RegionInfo
 from pymmio.pci.resets import ResetKind, ResetMethod, ResetMethods, look_at_resets
@@ -38,11 +40,11 @@ class QtestHandle:
         bars: Sequence[PlacedBar],
         irq: QtestIrq,
         dma: QtestDma,
+        relay: Relay,
         memory: DeviceMemory | None,
         memory_bar: int | None,
-        resources: ExitStack,
     ) -> None:
-        """Take over ``resources``, which closes everything; ``memory_bar`` shows ``memory``."""
+        """Own nothing yet; the BAR ``memory_bar`` shows ``memory``."""
         self.name = name
         self.process = process
         self.irq = irq
@@ -52,12 +54,17 @@ class QtestHandle:
         self._function = function
         self._config = config
         self._bars = {bar.index: bar for bar in bars}
+        self._relay = relay
         self._memory = memory
         self._memory_bar = memory_bar if memory is not None else None
-        self._resources = resources
+        self._resources = ExitStack()
         self._is_closed = False
         self._is_ours = True
         track(self)
+
+    def take_over(self, resources: ExitStack) -> None:
+        """Own what everything here stands on; :meth:`close` closes it."""
+        self._resources = resources
 
     def region_infos(self) -> Sequence[RegionInfo]:
         """Return the BARs, the expansion ROM where there is one, and configuration space."""
@@ -97,6 +104,15 @@ class QtestHandle:
         """Ask whether QEMU has ended."""
         return self._is_ours and self.process.has_ended()
 
+    def when_gone(self, callback: Callable[[Callable[[], PymmioError]], None]) -> None:
+        """Have ``callback`` called, in a thread of ours, when QEMU ends and nobody wanted that."""
+
+        def tell() -> None:
+            error = ended(self.name, self.process, "it ended by itself")
+            callback(lambda: DeviceGone(error.message, hint=error.hint))
+
+        self._relay.watch(self.process.open_pidfd(), tell)
+
     def physical_memory(self, start: int, size: int) -> tuple[int, int]:
         """Return (descriptor, offset in it) of memory that a device has beside its BARs.
 
@@ -116,6 +132,7 @@ class QtestHandle:
             return
         self._is_closed = True
         self._channel.expect_end()
+        self._relay.stop_watching()
         with self._resources:
             self.process.stop()  # first: who waits for an answer is woken
 

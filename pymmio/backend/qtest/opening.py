@@ -92,8 +92,8 @@ def _start(uri: DeviceUri, options: Options, binary: str, memory_size: int | Non
         undo.callback(channel.close)
         try:
             channel.read(0, 4)
-        except DeviceGone as error:
-            raise refused(uri, process) from error
+        except DeviceGone:
+            raise refused(uri, process) from None
         function, port = _set_up_machine(options, channel, bell)
         iommu = None
         if options.iommu:
@@ -106,7 +106,7 @@ def _start(uri: DeviceUri, options: Options, binary: str, memory_size: int | Non
         config = DeviceConfig(function, bars, capabilities)
         relay = Relay(channel, _LINES[options.machine], name)
         undo.callback(relay.close)
-        return QtestHandle(
+        handle = QtestHandle(
             name=name,
             process=process,
             channel=channel,
@@ -116,10 +116,12 @@ def _start(uri: DeviceUri, options: Options, binary: str, memory_size: int | Non
             bars=bars,
             irq=QtestIrq(name, channel, config, capabilities, bars, bell, relay),
             dma=QtestDma(name, ram, plan, iommu),
+            relay=relay,
             memory=memory,
             memory_bar=_MEMORY_BARS.get(options.model),
-            resources=undo.pop_all(),
         )
+        handle.take_over(undo.pop_all())
+        return handle
 
 
 def _set_up_machine(

@@ -45,6 +45,10 @@ class QemuProcess:
         """The process id."""
         return self._popen.pid
 
+    def open_pidfd(self) -> int:
+        """Return a descriptor that is readable when it has ended; the caller closes it."""
+        return os.pidfd_open(self._popen.pid)
+
     def has_ended(self) -> bool:
         """Whether it runs no more; reaps it."""
         return self._popen.poll() is not None

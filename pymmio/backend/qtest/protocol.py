@@ -13,7 +13,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from pymmio import forks
@@ -31,6 +31,7 @@ __all__ = ["MAX_IN_FLIGHT", "QtestChannel"]
 MAX_IN_FLIGHT = 64
 """Commands without an answer.  Far below what fills a socket: neither side ever blocks in send."""
 
+_AT_ONCE = MAX_IN_FLIGHT // 2
 _MAX_LINE = 256
 _RECEIVE_BYTES = 65536
 _SUFFIX = {1: "b", 2: "w", 4: "l", 8: "q"}
@@ -87,6 +88,22 @@ class QtestChannel:
     def write(self, address: int, width: int, value: int) -> None:
         """Send a write to memory space; does not wait until it is made."""
         self._post(f"write{_SUFFIX[width]} {address:#x} {value:#x}\n")
+
+    def read_many(self, addresses: Sequence[int], width: int, *, is_io: bool = False) -> list[int]:
+        """Make reads in this order, many under way at once."""
+        verb = "in" if is_io else "read"
+        commands = [f"{verb}{_SUFFIX[width]} {address:#x}\n" for address in addresses]
+        return [reply.value for reply in self._ask_many(commands, width)]
+
+    def write_many(
+        self, writes: Sequence[tuple[int, int]], width: int, *, is_io: bool = False
+    ) -> None:
+        """Send writes, (address, value) each, in this order; does not wait until they are made."""
+        verb = "out" if is_io else "write"
+        for start in range(0, len(writes), _AT_ONCE):
+            part = writes[start : start + _AT_ONCE]
+            commands = (f"{verb}{_SUFFIX[width]} {at:#x} {value:#x}\n" for at, value in part)
+            self._post("".join(commands), len(part))
 
     def read_port(self, port: int, width: int) -> int:
         """Read ``width`` (1, 2, 4) bytes of I/O space."""
@@ -159,6 +176,16 @@ class QtestChannel:
             self._send(before + command, (None, reply) if before else (reply,), deadline)
             self._receive_until(lambda: reply.is_there, deadline, command.strip())
         return reply.value
+
+    def _ask_many(self, commands: Sequence[str], width: int) -> list[_Reply]:
+        replies = [_Reply(width) for _ in commands]
+        with self._lock:
+            for start in range(0, len(commands), _AT_ONCE):
+                part = replies[start : start + _AT_ONCE]
+                deadline = time.monotonic() + self.timeout_s
+                self._send("".join(commands[start : start + _AT_ONCE]), tuple(part), deadline)
+                self._receive_until(lambda last=part[-1]: last.is_there, deadline, "reads")  # type: ignore[misc]
+        return replies
 
     def _post(self, command: str, count: int = 1) -> None:
         with self._lock:

@@ -50,6 +50,22 @@ class QtestRegion:
         else:
             self._channel.write(address, width, value)
 
+    def read_block(self, offset: int, size: int, width: int) -> bytes:
+        """Make many reads, low address first; raises as :meth:`read` does."""
+        self._check(offset, width, None)
+        first = self._bar.address + offset
+        places = range(first, first + size, width)
+        values = self._channel.read_many(places, width, is_io=self._bar.is_io)
+        return b"".join(value.to_bytes(width, "little") for value in values)
+
+    def write_block(self, offset: int, data: bytes, width: int) -> None:
+        """Post many writes, low address first; raises as :meth:`write` does."""
+        self._check(offset, width, 0)
+        first = self._bar.address + offset
+        pieces = range(0, len(data), width)
+        writes = [(first + i, int.from_bytes(data[i : i + width], "little")) for i in pieces]
+        self._channel.write_many(writes, width, is_io=self._bar.is_io)
+
     def mmap_source(self) -> tuple[int, int] | None:
         """Messages: nothing to map."""
         return None
@@ -132,5 +148,14 @@ class RomRegion(QtestRegion):
             self._function.write32(Offset.EXPANSION_ROM, self._bar.address | _ROM_ENABLE)
             try:
                 return super().read(offset, width)
+            finally:
+                self._function.write32(Offset.EXPANSION_ROM, self._bar.address)
+
+    def read_block(self, offset: int, size: int, width: int) -> bytes:
+        """Make many reads, with the ROM switched on for all of them."""
+        with self._lock:
+            self._function.write32(Offset.EXPANSION_ROM, self._bar.address | _ROM_ENABLE)
+            try:
+                return super().read_block(offset, size, width)
             finally:
                 self._function.write32(Offset.EXPANSION_ROM, self._bar.address)

@@ -1,4 +1,4 @@
-"""A thread that hands interrupts on where QEMU cannot write to the caller's eventfd itself."""
+"""A thread that waits for what QEMU does by itself: interrupts, and its end."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import os
 import select
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from pymmio import forks
 from pymmio.backend.qtest.protocol import QtestChannel
@@ -18,7 +18,7 @@ JOIN_TIMEOUT_S = 5.0
 
 
 class Relay:
-    """The pin, whose level comes as a message, and MSI, whose eventfds are made once.
+    """The pin, whose level comes as a message; MSI, whose eventfds are made once; the end.
 
     The pin behaves as with VFIO: an event masks it until :meth:`unmask`.  Whoever reads the channel
     delivers the pin; the thread reads it while nobody else does.  It starts at the first need.
@@ -35,6 +35,8 @@ class Relay:
         self._pin: int = -1
         self._is_masked = False
         self._is_closed = False
+        self._end = -1
+        self._on_end: Callable[[], None] = lambda: None
         self._wake = -1
         self._thread: threading.Thread | None = None
         channel.on_line = self._line
@@ -83,6 +85,21 @@ class Relay:
             self._targets = tuple(eventfds)
         self._notify(bool(eventfds))
 
+    # --- the end of QEMU -----------------------------------------------------------------
+
+    def watch(self, end: int, on_end: Callable[[], None]) -> None:
+        """Call ``on_end`` once in the thread when ``end``, taken over, becomes readable."""
+        with self._lock:
+            former, self._end, self._on_end = self._end, end, on_end
+        if former >= 0:
+            os.close(former)
+        self._notify(True)
+
+    def stop_watching(self) -> None:
+        """Its end is wanted from now on."""
+        with self._lock:
+            self._on_end = lambda: None
+
     # --- the thread ----------------------------------------------------------------------
 
     def _notify(self, is_needed: bool) -> None:
@@ -100,7 +117,7 @@ class Relay:
             _signal(self._wake, 1)
 
     def _run(self) -> None:
-        is_connected = True
+        is_connected, has_ended = True, False
         while True:
             with self._lock:
                 if self._is_closed:
@@ -108,14 +125,20 @@ class Relay:
                 wanted = [self._wake]
                 if self._targets:
                     wanted += self._sources
+                end, on_end = self._end, self._on_end
+                if end >= 0 and not has_ended:
+                    wanted.append(end)
                 is_listening = is_connected and self._pin >= 0 and not self._is_masked
             poll = select.poll()
             for fd in wanted:
                 poll.register(fd, select.POLLIN)
             if is_listening:
                 poll.register(self._channel.fileno(), select.POLLIN)
-            poll.poll()
+            ready = {fd for fd, _ in poll.poll()}
             self._forward()
+            if end in ready and not has_ended:
+                has_ended = True
+                on_end()
             if is_listening:
                 try:
                     self._channel.take_lines()
@@ -144,7 +167,8 @@ class Relay:
         self._close_own()
 
     def _close_own(self) -> None:
-        own, self._sources, self._wake = [*self._sources, self._wake], [], -1
+        own = [*self._sources, self._wake, self._end]
+        self._sources, self._wake, self._end = [], -1, -1
         for fd in own:
             if fd >= 0:
                 os.close(fd)
