@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import selectors
+import shlex
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -135,3 +136,19 @@ def test_the_second_model_that_fails_takes_the_first_along(tmp_path: Path) -> No
 def test_it_ends_when_its_owner_is_not_the_parent(tmp_path: Path) -> None:
     with process("edu", "--socket", str(tmp_path / "s"), "--owner", "1") as (started, _):
         assert started.wait(DEADLINE_S) == 0
+
+
+PAGE = Path(__file__).parents[3] / "docs" / "howto" / "serve-a-model.rst"
+
+
+def test_the_how_to_says_what_is_printed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    found = [shlex.split(line)[3:] for line in PAGE.read_text().splitlines() if " $ pymmio" in line]
+    assert len(found) == 3
+    for arguments in found:
+        here = [word.replace("/tmp/", f"{tmp_path}/") for word in arguments]
+        with process(*here, lines=1 + here.count("+")) as (_, lines):
+            for line in lines:
+                assert (
+                    line.replace(f"{tmp_path}/", "/tmp/").strip() in PAGE.read_text() or "+" in here
+                )

@@ -118,7 +118,8 @@ class Server:
     # --- the thread that listens -----------------------------------------------------------------
 
     def _listen(self) -> None:
-        poll = select.poll()
+        pause, poll = select.poll(), select.poll()
+        pause.register(self._wake_fd, select.POLLIN)
         poll.register(self._wake_fd, select.POLLIN)
         poll.register(self._place.socket, select.POLLIN)
         while True:
@@ -134,7 +135,7 @@ class Server:
                     connection, _ = self._place.socket.accept()
                 except OSError as error:  # it was gone again, or too many files are open
                     self._report(f"{self.path}: a client was lost: {error.strerror}")
-                    self._gone.wait(_GRACE_S)
+                    pause.poll(_GRACE_S * 1000)
                     continue
                 self._admit(connection)
 
