@@ -95,6 +95,8 @@ class Channel:
                     self._wait(select.POLLOUT, deadline, f"taken {command_name(header.command)}")
                     continue
                 rest, rights = rest[sent:], []  # descriptors go with the first bytes
+        except DeviceTimeout:  # an OSError as well
+            raise
         except OSError as error:
             raise self._lost(error) from error
         finally:
