@@ -100,6 +100,7 @@ class Edu:
         self.regs = Registers(device.region(0))
         device.name_registers(0, Registers)  # for whoever traces the device
         self._stack = ExitStack()
+        self._may_be_busy = False
         found = self.regs.identification.read()
         if found.magic != 0xED:
             raise Unsupported(
@@ -166,6 +167,9 @@ class Edu:
     def _transfer(
         self, memory: DmaBuffer, source: int, destination: int, to_memory: int, by_interrupt: bool
     ) -> None:
+        if self._may_be_busy:  # with a transfer that was given up: its memory is others' by now
+            self.regs.dma_command.wait_until(start=0, timeout_s=WAIT_S)
+            self._may_be_busy = False
         if by_interrupt:
             self._switch_interrupt_on()
         self.device.enable_bus_master()  # without it the device may not reach memory
@@ -181,6 +185,7 @@ class Edu:
             self.regs.dma_command.wait_until(start=0, timeout_s=WAIT_S)
             dma_rmb()  # the device says that it is done before its data is looked at
         except BaseException:
+            self._may_be_busy = True
             self.device.disable_bus_master()  # it may still be at work: keep it from the memory
             raise
         finally:
