@@ -33,6 +33,8 @@ Answer = Callable[[Header, bytes], tuple[Header, bytes] | None]
 """Makes the reply to a request of the device; None where it wants none."""
 
 _MAX_ABANDONED = 256
+_MAX_LATE = 3
+"""After so many requests in a row without a reply the server counts as gone."""
 _WINDOW = 32
 """How many requests are under way at most: their replies must fit the socket's buffer."""
 _JOIN_S = 5.0
@@ -66,6 +68,7 @@ class Connection:
         self._callers = 0
         self._last_id = 0
         self._abandoned: set[int] = set()
+        self._late = 0
         self._why: PymmioError | None = None
         self._is_closed = False
         self._is_forked = False
@@ -217,6 +220,7 @@ class Connection:
                 if not header.is_reply:
                     self._serve_message(self._main, message, left_s)
                 elif wanted.get(header.message_id) == header.command:
+                    self._late = 0
                     del wanted[header.message_id]
                     found[header.message_id] = message
                 else:
@@ -244,6 +248,10 @@ class Connection:
         """Return what to raise after a request failed; note where the connection is lost."""
         what = f"{self.name}: {command_name(command)}"
         if isinstance(error, DeviceTimeout) and not self._main.is_broken:
+            self._late += 1
+            if self._late >= _MAX_LATE:
+                seen = f"{self.name}: {self._late} requests in a row were not answered in time"
+                self._lose(DeviceGone(seen, hint="Is the server stopped?"))
             return DeviceTimeout(
                 f"{what}: no reply within {limit_s:g} s",
                 hint="Is the server stopped, or busy? ?timeout= of the URI sets another limit",

@@ -419,4 +419,5 @@ def _receive(source: socket.socket, size: int) -> tuple[bytes, list[int]]:
 def _send(target: socket.socket, data: bytes, fds: Sequence[int]) -> None:
     ancillary = [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", fds))] if fds else []
     sent = target.sendmsg([data], ancillary)
-    target.sendall(data[sent:])
+    if sent < len(data):
+        target.sendall(data[sent:])

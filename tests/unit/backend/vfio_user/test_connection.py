@@ -6,6 +6,7 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 
@@ -388,7 +389,24 @@ def test_requests_of_the_device_without_end_do_not_stop_the_deadline() -> None:
         with pytest.raises((DeviceTimeout, DeviceGone)):
             bar.read32(0)
         stop.set()
+        with suppress(DeviceTimeout, DeviceGone):
+            device.close()
+
+
+def test_a_server_that_stopped_is_gone_after_three_requests() -> None:
+    stop = threading.Event()
+    with fake_server() as (server, uri):
+        device = pymmio.open_device(uri + "?timeout=0.05")
+        device.dma.alloc(4096)
+        bar = device.region(0)
+        server.answers[REGION_READ] = lambda request: stop.wait(DEADLINE_S) and None
+        for _ in range(3):
+            with pytest.raises(DeviceTimeout):
+                bar.read32(0)
+        with pytest.raises(DeviceGone, match="3 requests in a row"):
+            bar.read32(0)
         device.close()
+        stop.set()
 
 
 def test_a_server_that_is_silent_at_the_start_is_busy() -> None:
