@@ -52,6 +52,7 @@ class FaultyDevice:
         self.inner = inner
         self.faults = faults
         self.later = Later(inner.name, self._interrupt)
+        faults.on_release(self.later.release)
         self.irq = FaultyIrq(self)
         self.dma = FaultyDma(self)
         self.on_close: Callable[[], None] = lambda: None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from pymmio.testing.faults.event import Event
@@ -111,6 +112,7 @@ class Injector:
         self._armed = armed
         self._lock = threading.RLock()
         self._number = 0
+        self._release: Callable[[], int] = lambda: 0
         self._trackers: dict[type[Tracker], Tracker] = {}
         self._rules = [self._rule(fault) for fault in plan.faults]
 
@@ -151,6 +153,14 @@ class Injector:
         """Forget all faults that have not happened yet."""
         with self._lock:
             self._rules = []
+
+    def release(self) -> int:
+        """Let everything that is late come now; return how much that was."""
+        return self._release()
+
+    def on_release(self, release: Callable[[], int]) -> None:
+        """Not for callers: who keeps what is late."""
+        self._release = release
 
     def happened(self, *whats: str) -> list[Injected]:
         """Return what of the log is of these kinds, such as "irq_lost"; all without any."""

@@ -124,7 +124,16 @@ def faulty_model(model: DeviceModel, plan: FaultPlan, *, armed: bool = True) -> 
             hint="Open the device that is served with pymmio.testing.faults.open_device()",
         )
     injector = Injector(plan, armed=armed)
-    hook_model(model, injector, Later(type(model).__name__, _no_interrupts))
+    later = Later(type(model).__name__, _no_interrupts)
+    injector.on_release(later.release)
+    hook_model(model, injector, later)
+    close = model.close
+
+    def closed() -> None:
+        later.close()
+        close()
+
+    model.close = closed  # type: ignore[method-assign]
     return injector
 
 
