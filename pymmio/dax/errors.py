@@ -1,19 +1,21 @@
-"""How an access that failed becomes an error of the medium."""
+"""How a copy that failed becomes an error of the medium."""
 
 from __future__ import annotations
 
-from pymmio.errors import AccessFault, MediaError
+from pymmio.errors import MediaError
 
 __all__ = ["media_error"]
 
 
-def media_error(name: str, fault: AccessFault, offset: int, size: int) -> MediaError:
-    """Return what to raise for a copy of ``size`` bytes at ``offset`` that ``fault`` has ended."""
-    at = fault.offset
+def media_error(name: str, offset: int, size: int, moved: int) -> MediaError:
+    """Return what to raise for a copy of which ``moved`` bytes of ``size`` arrived."""
+    moved = max(0, moved)
+    at = offset + moved
     return MediaError(
-        f"{name}: a copy of {size:#x} bytes at {offset:#x} met bad memory at {at:#x}",
+        f"{name}: a copy of {size:#x} bytes at {offset:#x} met bad memory at {at:#x}:"
+        f" {size - moved:#x} bytes were not copied",
         offset=at,
-        size=offset + size - at,
-        moved=max(0, at - offset),
-        hint="Write the range anew, whole pages of it, or restore it from a copy",
+        size=size - moved,
+        moved=moved,
+        hint="Write whole pages of the range anew, or restore it from a copy",
     )

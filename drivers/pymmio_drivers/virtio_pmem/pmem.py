@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from pymmio import Device
+from pymmio import Device, open_device
 from pymmio.dax import DaxMemory
 from pymmio.errors import DeviceTimeout
 from pymmio.virtio import EVENT_IDX, INDIRECT_DESC, VirtioDevice
@@ -32,16 +32,24 @@ class VirtioPmem:
     What was written is durable after a flush only.  Safe for threads.
     """
 
-    def __init__(self, virtio: VirtioDevice, *, interrupts: bool | None = None) -> None:
+    def __init__(
+        self,
+        virtio: VirtioDevice,
+        device: Device,
+        *,
+        interrupts: bool | None = None,
+        memory: str | None = None,
+    ) -> None:
         """Not for callers: use :meth:`open`."""
         self.virtio = virtio
+        self.device = device
         self.name = virtio.name
         self._interrupts = interrupts
         self._lock = threading.RLock()
         with ExitStack() as undo:
             self._start()
             undo.callback(virtio.reset)
-            reached = reach_memory(virtio)
+            reached = reach_memory(virtio, device, memory)
             undo.callback(reached.memory.close)
             self._flusher = Flusher(virtio)
             undo.pop_all()
@@ -50,16 +58,26 @@ class VirtioPmem:
         self._is_closed = False
 
     @classmethod
-    def open(cls, device: str | Device, *, interrupts: bool | None = None) -> Self:
+    def open(
+        cls,
+        device: str | Device,
+        *,
+        interrupts: bool | None = None,
+        memory: str | None = None,
+    ) -> Self:
         """Open a device by URI, or take an open one, which is closed with this.
 
         ``interrupts`` None takes them where there are some, False polls for completions.
-        Raises FeatureMissing, Unsupported, and what ``open_device`` raises.
+        ``memory`` is the path of a device that the kernel made of this memory, such as
+        /dev/pmem0, for where nothing else leads to it.  Raises FeatureMissing, Unsupported, and what ``open_device`` raises.
         """
         with ExitStack() as undo:
+            if not isinstance(device, Device):
+                device = open_device(device)
+                undo.callback(device.close)
             virtio = VirtioDevice.open(device, device_type=DEVICE_TYPE, known=[SHMEM_REGION])
             undo.callback(virtio.close)
-            made = cls(virtio, interrupts=interrupts)
+            made = cls(virtio, device, interrupts=interrupts, memory=memory)
             undo.pop_all()
         return made
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from pymmio.dax import DaxMemory, RegionMemory
+from pymmio import Device
+from pymmio.dax import DaxMemory, Durability, memory_of, open_path, physical_memory
 from pymmio.errors import ProtocolError, PymmioError, Unsupported
 from pymmio.virtio import Feature, VirtioDevice
 
@@ -24,17 +25,20 @@ class Reached:
     way: str
 
 
-def reach_memory(virtio: VirtioDevice) -> Reached:
+def reach_memory(virtio: VirtioDevice, device: Device, path: str | None) -> Reached:
     """Return the memory of a device whose features were negotiated.
 
-    A shared-memory region is reached through its BAR, without any other privilege.  Else the
-    memory lies at an address of the machine: through what the backend knows of the machine's
-    memory.  Raises Unsupported that says which ways there are and why each is closed.
+    ``path`` names a device that the kernel made of it.  A shared-memory region is reached
+    through its BAR, without any other privilege.  Else the memory lies at an address of the
+    machine, and is reached through /dev/mem, or as the backend can.  Raises Unsupported that says which ways there are and why each is closed.
     """
+    if path is not None:
+        return Reached(open_path(path), f"{path}, which the kernel made of it")
+    name = f"{device.name} memory"
     if SHMEM_REGION in virtio.features:
         region = virtio.shm_region(_SHMEM_ID)
-        name = f"{virtio.name} memory"
-        return Reached(RegionMemory(region, name=name), "shared-memory region 0")
+        memory = memory_of(region, name=name, durability=Durability.FLUSH)
+        return Reached(memory, "shared-memory region 0")
     start, size = virtio.config.consistent(
         lambda: (virtio.config.read64(_START), virtio.config.read64(_SIZE))
     )
@@ -44,15 +48,12 @@ def reach_memory(virtio: VirtioDevice) -> Reached:
             hint="The device is at fault",
         )
     try:
-        return Reached(_physical(virtio, start, size), f"physical memory at {start:#x}")
+        memory = physical_memory(device, start, size, name=name, durability=Durability.FLUSH)
+        return Reached(memory, f"physical memory at {start:#x}")
     except PymmioError as error:
         raise Unsupported(
-            f"{virtio.name}: its {size:#x} bytes lie at {start:#x}, where no BAR leads,"
+            f"{device.name}: its {size:#x} bytes lie at {start:#x}, where no BAR leads,"
             f" and they cannot be reached: {error}",
             hint="Offer VIRTIO_PMEM_F_SHMEM_REGION, or give memory= the path of a device that the"
             " kernel made of it, such as /dev/pmem0 or /dev/dax0.0",
         ) from error
-
-
-def _physical(virtio: VirtioDevice, start: int, size: int) -> DaxMemory:
-    raise Unsupported("this backend knows no physical memory")

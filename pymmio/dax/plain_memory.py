@@ -1,0 +1,165 @@
+"""Plain memory that may fault: mapped files, /dev/dax, the memory of simulated devices."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from pymmio.arch import ffi, install_fault_handler, lib
+from pymmio.dax.bounds import check_range
+from pymmio.dax.errors import media_error
+from pymmio.dax.memory import Durability
+from pymmio.errors import BufferBusy, Closed, DeviceTimeout, Unsupported
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+__all__ = ["PlainMemory", "write_back_name"]
+
+CLOSE_TIMEOUT_S = 10.0
+
+_NAMES = {
+    lib.PM_WB_NONE: None,
+    lib.PM_WB_CLFLUSH: "clflush",
+    lib.PM_WB_CLFLUSHOPT: "clflushopt",
+    lib.PM_WB_CLWB: "clwb",
+    lib.PM_WB_DC_CVAC: "dc cvac",
+    lib.PM_WB_DC_CVAP: "dc cvap",
+    lib.PM_WB_DCBST: "dcbst",
+    lib.PM_WB_DCBSTPS: "dcbstps",
+    lib.PM_WB_CBO_CLEAN: "cbo.clean",
+    lib.PM_WB_NOT_NEEDED: "not needed",
+}
+
+
+def write_back_name() -> str | None:
+    """Return the instruction that writes a cache line back on this processor, None if none."""
+    return _NAMES[lib.pm_write_back_kind()]
+
+
+class PlainMemory:
+    """A :class:`~pymmio.dax.memory.DaxMemory` over bytes of this process.
+
+    ``memory`` is a writable buffer, or makes a view of one, which is exported until ``close``;
+    ``release`` is called then.  ``sync`` makes a range durable where the durability is SYNC.
+    Copies run in C without the interpreter lock; a page that faults or is poisoned ends them
+    with MediaError.
+    """
+
+    is_dereferenceable = True
+
+    def __init__(
+        self,
+        memory: Buffer | Callable[[], memoryview],
+        *,
+        name: str,
+        durability: Durability = Durability.NONE,
+        is_cached: bool = True,
+        sync: Callable[[int, int], None] | None = None,
+        release: Callable[[], None] = lambda: None,
+    ) -> None:
+        install_fault_handler()
+        self.name = name
+        self.durability = durability
+        self.is_cached = is_cached
+        self._sync = sync
+        self._release = release
+        self._memory = memory
+        self._view: memoryview | None = None
+        self._start: Any = None
+        self._take()
+        self.size = len(self._require_open())
+        self._copies = 0
+        self._left = threading.Condition()
+
+    def view(self, offset: int, size: int) -> memoryview:
+        """Return the bytes themselves; release the view before ``close``."""
+        view = self._require_open()
+        check_range(self.name, self.size, offset, size)
+        return view[offset : offset + size]
+
+    def read_into(self, offset: int, target: Buffer) -> int:
+        """Fill ``target`` from ``offset`` on."""
+        to = ffi.from_buffer("char[]", target, require_writable=True)
+        moved = ffi.new("size_t *")
+        with self._at(offset, len(to)) as start:
+            failed = lib.pm_plain_copy(to, start, len(to), 0, moved)
+        if failed:
+            raise media_error(self.name, offset, len(to), int(moved[0]))
+        return len(to)
+
+    def write_from(self, offset: int, data: Buffer, *, nocache: bool = False) -> int:
+        """Write ``data`` at ``offset``."""
+        source = ffi.from_buffer("char[]", data)
+        moved = ffi.new("size_t *")
+        flags = lib.PM_PLAIN_NOCACHE if nocache else 0
+        with self._at(offset, len(source)) as start:
+            failed = lib.pm_plain_copy(start, source, len(source), flags, moved)
+        if failed:
+            raise media_error(self.name, offset, len(source), int(moved[0]))
+        return len(source)
+
+    def zero(self, offset: int, size: int) -> None:
+        """Write zeros."""
+        moved = ffi.new("size_t *")
+        with self._at(offset, size) as start:
+            failed = lib.pm_plain_fill(start, size, 0, moved)
+        if failed:
+            raise media_error(self.name, offset, size, int(moved[0]))
+
+    def persist(self, offset: int, size: int) -> None:
+        """Write caches back, or let the kernel do so; nothing where nothing is durable."""
+        with self._at(offset, size) as start:
+            if self.durability is Durability.WRITE_BACK:
+                if lib.pm_write_back(start, size):
+                    raise Unsupported(
+                        f"{self.name}: this processor has no instruction for programs that"
+                        " writes caches back",
+                        hint="Use a plain mapping and fsync",
+                    )
+            elif self.durability is Durability.SYNC and self._sync is not None:
+                self._sync(offset, size)
+
+    def close(self) -> None:
+        """Let go of the memory; closing twice is fine.  Raises BufferBusy while views exist."""
+        with self._left:
+            if self._view is None:
+                return
+            view, self._view = self._view, None
+            if not self._left.wait_for(lambda: not self._copies, CLOSE_TIMEOUT_S):
+                raise DeviceTimeout(f"{self.name}: a copy has not ended; the memory stays mapped")
+            self._start = None
+        view.release()
+        try:
+            self._release()
+        except BufferError as error:
+            self._take()
+            raise BufferBusy(
+                f"{self.name}: memoryviews of it exist", hint="Release them, then close again"
+            ) from error
+
+    def _take(self) -> None:
+        memory = self._memory() if callable(self._memory) else self._memory
+        self._view = memoryview(memory).cast("B")
+        self._start = ffi.from_buffer("char[]", self._view, require_writable=True)
+
+    @contextmanager
+    def _at(self, offset: int, size: int) -> Iterator[Any]:
+        """Give the address of a range, which stays mapped during the block."""
+        with self._left:
+            self._require_open()
+            check_range(self.name, self.size, offset, size)
+            self._copies += 1
+        try:
+            yield self._start + offset
+        finally:
+            with self._left:
+                self._copies -= 1
+                self._left.notify_all()
+
+    def _require_open(self) -> memoryview:
+        if self._view is None:
+            raise Closed(f"{self.name} is closed", hint="Open it again")
+        return self._view
