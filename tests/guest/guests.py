@@ -166,13 +166,14 @@ def _vfio_user(name: str, **options: str) -> str:
     return json.dumps({"driver": "vfio-user-pci", "socket": socket, **options})
 
 
-# Models in Python as devices of a newer QEMU: tests/vfio_user.  The disk is in a slot, so that it
-# can be taken out when its server is gone, and a new one put in.
+# Models in Python as devices of a newer QEMU: tests/vfio_user.  The disk is in a slot; the other
+# one is empty, for a new disk when its server was lost.
 VFIO_USER = Guest(
     name="vfio-user",
     arch="x86_64-newer",
     devices=(
         "pcie-root-port,id=slot0,chassis=1,slot=1,addr=06.0",
+        "pcie-root-port,id=slot1,chassis=2,slot=2,addr=07.0",
         _vfio_user("NVME", id="nvme-card", bus="slot0"),
         _vfio_user("RECORDER"),
         _vfio_user("EDU"),

@@ -18,6 +18,7 @@ from tests.vfio_user.asking import ANSWER, ASK
 from tests.vfio_user.cases.disk import SIZE
 
 PROJECT = Path(__file__).resolve().parents[2]
+SERVE = (sys.executable, "-m", "pymmio.cli", "serve")
 START_S = 30.0
 STOP_S = 10.0
 LOOK_S = 0.02
@@ -36,10 +37,8 @@ class Served:
 
     def start(self) -> None:
         """Start the server and wait until it listens."""
-        command = [sys.executable, "-m", "pymmio.cli", "serve", self.model, "--socket", self.socket]
-        process = self._stack.enter_context(
-            line_process([*map(str, command), *self._options], cwd=PROJECT)
-        )
+        command = [*SERVE, self.model, "--socket", str(self.socket), *self._options]
+        process = self._stack.enter_context(line_process(command, cwd=PROJECT))
         deadline = monotonic() + START_S
         while not any(line.startswith("serving ") for line in self.log):
             lines = process.lines(deadline - monotonic())

@@ -42,14 +42,16 @@ def case_nvme_writes_and_reads(how: str) -> None:
             _fill(buffer, bytes(len(data)))
             ns.read(buffer, lba=20 * MIB // 512)
             assert bytes(buffer) == data
+        # QEMU takes the BAR's mapping away at each interrupt of the pin: slow, so few.
+        count = 10 if how == "intx" else 100
         begin = monotonic()
-        for lba in range(100):
+        for lba in range(count):
             ns.read_bytes(lba=lba, blocks=8)
-        print(f"4 KiB read: {(monotonic() - begin) / 100 * 1e6:.0f} us each")
+        print(f"4 KiB read: {(monotonic() - begin) / count * 1e6:.0f} us each")
     assert ask("digest", 20 * MIB, len(data)) == digest(data)
 
 
-@by_interface(guests=HERE)
+@by_interface("cdev", guests=HERE)
 @case(timeout_s=60, params=("polling", "msi"))
 def case_edu_computes_and_copies(how: str) -> None:
     by_interrupt = how == "msi"

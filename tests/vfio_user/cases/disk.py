@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.guest.inside import NVME, PCI, Function, find_function, wait_until
+from tests.guest.inside import NVME, PCI, Function, find_functions, wait_until
 
 MIB = 1 << 20
 SIZE = 256 * MIB
@@ -20,8 +20,8 @@ MOUNT = Path("/run/disk")
 
 
 def function() -> Function:
-    """Return the PCI function of the disk."""
-    return find_function(NVME)
+    """Return the PCI function of the disk: of the one that was put in last."""
+    return find_functions(NVME)[-1]
 
 
 def node() -> Path:
