@@ -69,7 +69,8 @@ class VirtioPmem:
 
         ``interrupts`` None takes them where there are some, False polls for completions.
         ``memory`` is the path of a device that the kernel made of this memory, such as
-        /dev/pmem0, for where nothing else leads to it.  Raises FeatureMissing, Unsupported, and what ``open_device`` raises.
+        /dev/pmem0, for where nothing else leads to it.  Raises FeatureMissing, Unsupported,
+        and what ``open_device`` raises.
         """
         with ExitStack() as undo:
             if not isinstance(device, Device):

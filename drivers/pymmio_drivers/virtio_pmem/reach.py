@@ -30,7 +30,8 @@ def reach_memory(virtio: VirtioDevice, device: Device, path: str | None) -> Reac
 
     ``path`` names a device that the kernel made of it.  A shared-memory region is reached
     through its BAR, without any other privilege.  Else the memory lies at an address of the
-    machine, and is reached through /dev/mem, or as the backend can.  Raises Unsupported that says which ways there are and why each is closed.
+    machine, and is reached through /dev/mem, or as the backend can.  Raises Unsupported that
+    says which ways there are and why each is closed.
     """
     if path is not None:
         return Reached(open_path(path), f"{path}, which the kernel made of it")
