@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 import importlib
 import pkgutil
+import re
 from collections.abc import Iterable
 from typing import Any, ClassVar
 
@@ -20,6 +21,7 @@ from sphinx.util.nodes import make_refnode
 import pymmio.arch
 from pymmio import errors
 from pymmio.arch.base import Arch
+from pymmio.check.rules import presets
 
 Cell = str | list[str] | None
 
@@ -161,6 +163,27 @@ class Specifications(Table):
                 yield f"{spec.title}, **{spec.edition}**", spec.used_for, places
 
 
+class RuleSources(Table):
+    """``.. pymmio-rule-sources::``: where each preset of access rules comes from."""
+
+    def rows(self) -> Iterable[tuple[Cell, ...]]:
+        yield "rule", "source", "what it says", "a subject that must fail"
+        for one in presets():
+            for place, source in enumerate(one.sources):
+                first = place == 0
+                yield (
+                    [one.name] if first else None,
+                    _plain(source.where),
+                    _plain(source.says),
+                    [one.must_fail] if first else None,
+                )
+
+
+def _plain(text: str) -> str:
+    """Return text in which nothing is markup."""
+    return re.sub(r"([\\*`_|])", r"\\\1", text)
+
+
 def resolve_alias(
     app: Sphinx, env: BuildEnvironment, node: pending_xref, contnode: nodes.TextElement
 ) -> nodes.Element | None:
@@ -211,6 +234,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("pymmio-architectures", Architectures)
     app.add_directive("pymmio-barriers", Barriers)
     app.add_directive("pymmio-exceptions", Exceptions)
+    app.add_directive("pymmio-rule-sources", RuleSources)
     app.add_directive("pymmio-specifications", Specifications)
     app.connect("autodoc-process-signature", shorten_signature)
     app.connect("doctree-read", unlink_builtins)

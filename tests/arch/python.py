@@ -13,6 +13,8 @@ from tests.arch.architectures import ARCHITECTURES, Architecture
 from tests.debian import PackageSet, ensure, output, say
 
 INTERPRETER = "usr/bin/python3"
+# Of the guest, and of the project in it.
+MOUNT_POINTS = ("dev", "proc", "run", "sys", "tmp", "host", "project")
 _COMPILED = ("usr/lib/python3.13", "usr/lib/python3")
 _COMPILE_TIMEOUT_S = 900.0
 
@@ -53,8 +55,7 @@ def emulated(arch: Architecture, root: Path, *arguments: str) -> list[str]:
 
 def _compile(arch: Architecture, root: Path) -> None:
     """Compile the libraries: the packages have no bytecode, and the guest's root is read-only."""
-    # Mount points of the guest, and of the project in it.
-    for name in ("dev", "proc", "run", "sys", "tmp", "host", "project"):
+    for name in MOUNT_POINTS:
         (root / name).mkdir(exist_ok=True)
     say(f"compiling the libraries of Python for {arch.name}, up to a minute")
     options = ("-q", "-x", r"/(test|tests|idlelib|lib2to3)/", "-s", str(root))

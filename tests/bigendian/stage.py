@@ -19,6 +19,7 @@ from packaging.requirements import Requirement
 
 from tests.arch.architectures import ARCHITECTURES, Architecture
 from tests.arch.build import BUILDERS, ROOT, build_emulator, build_extension, extension
+from tests.arch.python import MOUNT_POINTS
 from tests.guest.cache import cache_root, digest
 
 S390X = ARCHITECTURES["s390x"]
@@ -67,8 +68,22 @@ def _drop_stages_of_checkouts_that_are_gone() -> None:
             shutil.rmtree(note.parent, ignore_errors=True)
 
 
+def _system(stage: Path, root: Path) -> Path:
+    """Return what stands for the root: without /proc and the like, which are this machine's."""
+    system = stage / "system"
+    system.mkdir(parents=True, exist_ok=True)
+    for entry in root.iterdir():
+        link = system / entry.name
+        if entry.name in MOUNT_POINTS or (link.is_symlink() and link.readlink() == entry):
+            continue
+        link.unlink(missing_ok=True)
+        link.symlink_to(entry)
+    return system
+
+
 def _environment(stage: Path, root: Path, arch: Architecture) -> Path:
     """Make the folders of a virtual environment; return its site-packages."""
+    root = _system(stage, root)
     (python,) = (root / "usr/bin").glob("python3.[0-9]*[0-9]")
     library = stage / "lib" / python.name / "site-packages"
     library.mkdir(parents=True, exist_ok=True)
