@@ -2,13 +2,14 @@
 #include "words.h"
 
 #include <endian.h>
-#include <sched.h>
+#include <sys/prctl.h>
 #include <time.h>
 
 #include "pymmio/arch/io.h"
 
 #define IDLE_PAIR 0xFFFFFFFFFFFFFFFFull
-#define FIRST_PAUSE_NS 10000
+#define FIRST_PAUSE_NS 5000
+#define PAUSE_SHARE 8 /* a pause prolongs what was waited by an eighth at most */
 #define LOOKS_PER_POLL 8 /* a look takes a fraction of what the system call takes */
 
 void pm_words_clear(pm_words *words)
@@ -63,36 +64,52 @@ static int64_t now_ns(void)
     return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+/* The kernel may prolong a pause by 50 us, many times what it should be: not in this thread. */
+static void have_exact_pauses(void)
+{
+    static __thread int done;
+
+    if (!done) {
+        prctl(PR_SET_TIMERSLACK, 1ul, 0ul, 0ul, 0ul);
+        done = 1;
+    }
+}
+
+static int64_t next_pause(int64_t waited_ns, int64_t left_ns, int64_t most_ns)
+{
+    int64_t pause = waited_ns / PAUSE_SHARE;
+
+    if (pause < FIRST_PAUSE_NS)
+        pause = FIRST_PAUSE_NS;
+    if (pause > most_ns)
+        pause = most_ns;
+    return pause < left_ns ? pause : left_ns;
+}
+
 int pm_words_wait(pm_words *areas, int area_count, struct pollfd *fds, int fd_count,
                   int64_t spin_ns, int64_t pause_ns, int64_t timeout_ns)
 {
-    static const struct timespec no_time;
-    int64_t start = now_ns(), pause = FIRST_PAUSE_NS;
+    int64_t start = now_ns(), pause = 0;
 
+    have_exact_pauses();
     for (unsigned looks = 0;; looks++) {
-        int64_t left;
+        int64_t waited;
 
         if (is_written(areas, area_count))
             return PM_WORDS_WRITTEN;
-        left = timeout_ns - (now_ns() - start);
-        if (left > 0 && timeout_ns - left < spin_ns) {
-            if (looks % LOOKS_PER_POLL == 0) {
-                if (ppoll(fds, (nfds_t)fd_count, &no_time, NULL) > 0)
-                    return PM_WORDS_READY;
-                sched_yield(); /* whoever shall ring may be waiting for this processor */
-            }
+        waited = now_ns() - start;
+        if (waited < spin_ns && waited < timeout_ns) {
+            pause = 0;
             pm_cpu_relax();
-            continue;
+            if (looks % LOOKS_PER_POLL)
+                continue;
+        } else {
+            pause = waited < timeout_ns ? next_pause(waited, timeout_ns - waited, pause_ns) : 0;
         }
-        if (pause > pause_ns)
-            pause = pause_ns;
-        if (left < pause)
-            pause = left > 0 ? left : 0;
-        if (ppoll(fds, (nfds_t)fd_count, &(struct timespec){pause / 1000000000, pause % 1000000000},
-                  NULL) > 0)
-            return is_written(areas, area_count) ? PM_WORDS_WRITTEN : PM_WORDS_READY;
-        if (left <= 0)
+        if (ppoll(fds, (nfds_t)fd_count,
+                  &(struct timespec){pause / 1000000000, pause % 1000000000}, NULL) > 0)
+            return PM_WORDS_READY | (is_written(areas, area_count) ? PM_WORDS_WRITTEN : 0);
+        if (waited >= timeout_ns)
             return 0;
-        pause *= 2;
     }
 }

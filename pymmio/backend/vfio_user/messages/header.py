@@ -54,6 +54,10 @@ class Flags(enum.IntFlag):
     ERROR = 0x20
 
 
+# As plain numbers: arithmetic with members of an enumeration costs microseconds a message.
+_REPLY, _NO_REPLY, _ERROR = int(Flags.REPLY), int(Flags.NO_REPLY), int(Flags.ERROR)
+
+
 @dataclass(frozen=True, slots=True)
 class Header:
     """The head of a message.  ``size`` counts the head too; ``error`` is an errno or 0.
@@ -69,16 +73,16 @@ class Header:
 
     @property
     def is_reply(self) -> bool:
-        return self.flags & _TYPE_MASK == Flags.REPLY
+        return self.flags & _TYPE_MASK == _REPLY
 
     @property
     def is_error(self) -> bool:
-        return bool(self.flags & Flags.ERROR)
+        return bool(self.flags & _ERROR)
 
     @property
     def wants_reply(self) -> bool:
         """Whether this is a command that the other side waits for."""
-        return not self.flags & (Flags.NO_REPLY | _TYPE_MASK)
+        return not self.flags & (_NO_REPLY | _TYPE_MASK)
 
     @property
     def payload_size(self) -> int:
@@ -97,17 +101,16 @@ class Header:
         if size < HEADER_SIZE:
             raise ProtocolError(f"a message of {size} bytes cannot hold its header")
         kind = flags & _TYPE_MASK
-        if kind not in (0, Flags.REPLY):
+        if kind not in (0, _REPLY):
             raise ProtocolError(f"a message is of type {kind}: neither command nor reply")
-        if kind == 0 and flags & Flags.ERROR:
+        if kind == 0 and flags & _ERROR:
             raise ProtocolError(f"a command ({command_name(command)}) is marked as an error")
         return cls(message_id, command, size, flags, error)
 
     def reply(self, payload_size: int = 0) -> Header:
         """Return the head of the reply to this command."""
-        return Header(self.message_id, self.command, HEADER_SIZE + payload_size, Flags.REPLY)
+        return Header(self.message_id, self.command, HEADER_SIZE + payload_size, _REPLY)
 
     def error_reply(self, error: int) -> Header:
         """Return the whole error reply to this command: it has no payload."""
-        flags = Flags.REPLY | Flags.ERROR
-        return Header(self.message_id, self.command, HEADER_SIZE, flags, error)
+        return Header(self.message_id, self.command, HEADER_SIZE, _REPLY | _ERROR, error)

@@ -103,11 +103,15 @@ class Server:
             undo.callback(self._device.free)
             undo.callback(self._place.close)
             os.eventfd_write(self._wake_fd, 1)
-            session = self._session
-            if session is not None:
-                session.channel.shut_down()
+            self._send_away()
             self._listener.join(_CLOSE_S)
+            self._send_away()  # it may have admitted one more
             self._gone.wait(_CLOSE_S)
+
+    def _send_away(self) -> None:
+        session = self._session
+        if session is not None:
+            session.channel.shut_down()
 
     def __enter__(self) -> Server:
         return self

@@ -39,7 +39,7 @@ _LEAST_FDS = 16  # QEMU 11.1, which proposes 16, calls a larger number malformed
 _VERSION_S = 5.0
 _MESSAGE_S = 5.0
 """How long a message may take from its first byte to its last, in either direction."""
-_SPIN_S = 200e-6
+_SPIN_S = 50e-6
 _PAUSE_S = 1e-3
 _IDLE_S = 60.0
 
@@ -75,6 +75,7 @@ class Session:
             )
             undo.callback(self.doorbells.close)
             self.are_doorbells_shared = False
+            self._watch()
             self._undo = undo.pop_all()
 
     # --- life ------------------------------------------------------------------------------------
@@ -177,15 +178,23 @@ class Session:
 
     def _wait(self) -> list[int]:
         """Wait until there is something to do; return the descriptors that can be read."""
-        fds = [self._wake_fd, self.channel.fileno()]
-        if self.irqs.unmask_fd >= 0:
-            fds.append(self.irqs.unmask_fd)
+        if self._unmask_fd != self.irqs.unmask_fd:
+            self._watch()
         if self.are_doorbells_shared:
-            return self.doorbells.wait(fds, spin_s=_SPIN_S, pause_s=_PAUSE_S, timeout_s=_IDLE_S)
-        poll = select.poll()
-        for fd in fds:
-            poll.register(fd, select.POLLIN)
-        return [fd for fd, _ in poll.poll(_IDLE_S * 1000)]
+            return self.doorbells.wait(
+                self._watched, spin_s=_SPIN_S, pause_s=_PAUSE_S, timeout_s=_IDLE_S
+            )
+        return [fd for fd, _ in self._poll.poll(_IDLE_S * 1000)]
+
+    def _watch(self) -> None:
+        """Look at what can be read from now on."""
+        self._unmask_fd = self.irqs.unmask_fd
+        self._watched = [self._wake_fd, self.channel.fileno()]
+        if self._unmask_fd >= 0:
+            self._watched.append(self._unmask_fd)
+        self._poll = select.poll()
+        for fd in self._watched:
+            self._poll.register(fd, select.POLLIN)
 
     def _ring(self) -> None:
         """Hand doorbells that were rung in shared memory to the model, oldest state first."""
