@@ -92,6 +92,11 @@ class VfioUserDma:
 
     def map(self, iova: Iova, size: int, *, address: int, fd: int, fd_offset: int) -> None:
         """Hand the memory's descriptor to the server.  Raises DmaError, DeviceGone."""
+        last = iova + size - 1
+        if not any(usable.first <= iova <= last <= usable.last for usable in self.iova_ranges):
+            raise DmaError(
+                f"{self._name}: {size:#x} bytes at IOVA {iova:#x} are not usable addresses"
+            )
         mapping = _Mapping(iova, size, address, fd, fd_offset)
         with self._lock:  # before the request: the device may use it before its reply is here
             self._insert(mapping)
