@@ -9,7 +9,7 @@ import select
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 
 from pymmio.handle import IrqKind
@@ -100,15 +100,18 @@ class Later:
         with self._lock:
             self._start()
             assert self._epoll is not None
-            fds = []
-            for vector, target in enumerate(targets):
-                if target < 0:
-                    fds.append(-1)
-                    continue
-                fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-                self._wires[fd] = _Wire(kind, vector, fd, target)
-                self._epoll.register(fd, select.EPOLLIN)
-                fds.append(fd)
+            fds: list[int] = []
+            with ExitStack() as undo:
+                undo.callback(self.unwire, fds)
+                for vector, target in enumerate(targets):
+                    if target < 0:
+                        fds.append(-1)
+                        continue
+                    fd = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+                    self._wires[fd] = _Wire(kind, vector, fd, target)
+                    fds.append(fd)
+                    self._epoll.register(fd, select.EPOLLIN)
+                undo.pop_all()
             return fds
 
     def unwire(self, fds: Sequence[int]) -> None:
@@ -122,7 +125,8 @@ class Later:
             for fd in fds:
                 if self._wires.pop(fd, None) is not None:
                     assert self._epoll is not None
-                    self._epoll.unregister(fd)
+                    with suppress(FileNotFoundError):  # it could not be registered
+                        self._epoll.unregister(fd)
                     os.close(fd)
 
     def _hand_on(self, fd: int) -> None:
@@ -148,13 +152,18 @@ class Later:
     def _start(self) -> None:
         if self._thread is not None:
             return
-        self._epoll = select.epoll(flags=select.EPOLL_CLOEXEC)
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._epoll.register(self._wake, select.EPOLLIN)
-        self._thread = threading.Thread(
-            target=self._run, name=f"pymmio faults of {self._name}", daemon=True
-        )
-        self._thread.start()
+        with ExitStack() as undo:
+            epoll = select.epoll(flags=select.EPOLL_CLOEXEC)
+            undo.callback(epoll.close)
+            wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            undo.callback(os.close, wake)
+            epoll.register(wake, select.EPOLLIN)
+            self._epoll, self._wake = epoll, wake
+            name = f"pymmio faults of {self._name}"
+            thread = threading.Thread(target=self._run, name=name, daemon=True)
+            thread.start()
+            self._thread = thread
+            undo.pop_all()
 
     def _nudge(self) -> None:
         with suppress(BlockingIOError):

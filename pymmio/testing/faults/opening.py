@@ -8,7 +8,8 @@ from pymmio.backend import open_handle
 from pymmio.backend.model import DeviceModel
 from pymmio.backend.sim import SimHandle
 from pymmio.device import Device
-from pymmio.errors import BadArgument, Unsupported
+from pymmio.dma import DmaSpace
+from pymmio.errors import Unsupported
 from pymmio.handle import Access, DeviceHandle, IrqKind
 from pymmio.policy import authorise
 from pymmio.testing.faults.handles import FaultyDevice
@@ -45,20 +46,32 @@ def open_device(
     *,
     access: str | Access = Access.AUTO,
     trace: Sink | None = None,
+    share_dma_with: Device | None = None,
     armed: bool = True,
 ) -> Device:
     """Open a device of any backend as :func:`pymmio.open_device` does, and have it fail.
 
     ``device.handle.faults`` is the :class:`Injector`.  With ``armed=False`` nothing goes wrong
     until its ``on()``, so that opening succeeds.  ``access`` can be "auto" and "message": every
-    access passes through Python.
+    access passes through Python.  Of memory that is shared (``share_dma_with``) only the first
+    device's mappings go wrong.  Raises what :func:`pymmio.open_device` raises.
     """
     parsed = DeviceUri.parse(uri) if isinstance(uri, str) else uri
+    try:
+        way = Access(access)
+    except ValueError:
+        raise Unsupported(
+            f"access={access!r} is no way of access", hint=f"Choose from {', '.join(Access)}"
+        ) from None
     authorise(parsed)
+    peer, shared = None, None
+    if share_dma_with is not None:
+        peer, shared = share_dma_with.handle, share_dma_with.dma
+        peer = peer.inner if isinstance(peer, FaultyDevice) else peer
     with ExitStack() as undo:
-        handle = open_handle(parsed)
+        handle = open_handle(parsed, share_dma_with=peer)
         undo.callback(handle.close)
-        device = _device(parsed, handle, plan, access, trace, armed)
+        device = _device(parsed, handle, plan, way, trace, armed, shared)
         undo.pop_all()
     return device
 
@@ -84,17 +97,14 @@ def _device(
     uri: DeviceUri,
     handle: DeviceHandle,
     plan: FaultPlan | None,
-    access: str | Access,
+    access: Access,
     trace: Sink | None,
     armed: bool,
+    shared_dma: DmaSpace | None = None,
 ) -> Device:
-    try:
-        way = Access(access)
-    except ValueError:
-        raise BadArgument(f"access={access!r}", hint="Leave it out") from None
     faulty = wrap(handle, plan, armed=armed)
     try:
-        return Device(uri, faulty, access=way, trace=trace)
+        return Device(uri, faulty, access=access, trace=trace, shared_dma=shared_dma)
     except BaseException:
         faulty.on_close()
         faulty.later.close()

@@ -10,7 +10,6 @@ import pytest
 from pymmio.backend import open_handle
 from pymmio.errors import (
     AccessFault,
-    BadArgument,
     DeviceGone,
     DeviceTimeout,
     DmaError,
@@ -443,7 +442,7 @@ def test_a_device_that_cannot_be_opened_is_given_back():
 def test_other_errors_of_opening_are_what_they_are():
     for uri, access, error in (
         ("nonsense:x", "auto", UriError),
-        ("sim:edu", "magic", BadArgument),
+        ("sim:edu", "magic", Unsupported),
     ):
         with pytest.raises(error):
             faults.open_device(uri, access=access)
