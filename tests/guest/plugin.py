@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import os
+import queue
+import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -17,6 +20,8 @@ from tests.guest.needs import reason_not_ready
 from tests.guest.result import Result
 
 PROJECT = Path(__file__).resolve().parents[2]
+SIDE_BY_SIDE = min(2, os.cpu_count() or 1)
+"""So many guests run at once: each keeps one processor busy."""
 
 
 class CaseFailed(Exception):
@@ -26,7 +31,6 @@ class CaseFailed(Exception):
 def pytest_configure(config: pytest.Config) -> None:
     """Register the marker and the place where boots are remembered."""
     config.addinivalue_line("markers", "guest: runs inside an emulated machine")
-    config.stash[_BOOTS] = {}
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -110,18 +114,34 @@ class CaseItem(pytest.Item):
 
 
 class Boot:
-    """The outcome of one boot: results, and the failure that ended it early if one did."""
+    """One boot and its outcome: results, and the failure that ended it early if one did."""
 
     def __init__(self, guest: Guest, calls: Sequence[CaseCall], folder: Path) -> None:
         self.failure: GuestFailure | None = None
+        self._guest, self._calls, self._folder = guest, calls, folder
         self._is_explained = False
         self._console = folder / "console.log"
-        self._results: Mapping[str, Result]
+        self._results: Mapping[str, Result] = {}
+        self._over = threading.Event()
+        self._error: BaseException | None = None
+
+    def run(self) -> None:
+        """Boot the guest, return when it has ended."""
         try:
-            self._results = run(guest, calls, folder).results
+            self._results = run(self._guest, self._calls, self._folder).results
         except GuestFailure as failure:
             self.failure = failure
             self._results = failure.results
+        except BaseException as error:
+            self._error = error
+        finally:
+            self._over.set()
+
+    def wait(self) -> None:
+        """Wait for its end; raise what kept the guest from starting."""
+        self._over.wait()
+        if self._error is not None:
+            raise self._error
 
     def result(self, call: CaseCall) -> Result | None:
         """Return the result of ``call``, None if the guest did not get that far."""
@@ -141,18 +161,42 @@ _BOOTS = pytest.StashKey[dict[str, Boot]]()
 
 
 def _boot_of(item: CaseItem) -> Boot:
-    """Return the guest's boot, made with all selected cases when the first one is asked for."""
-    boots = item.config.stash[_BOOTS]
-    if item.guest.name not in boots:
-        peers = [
-            other
-            for other in item.session.items
-            if isinstance(other, CaseItem) and other.guest == item.guest
-        ]
-        factory: pytest.TempPathFactory = item.config._tmp_path_factory  # type: ignore[attr-defined]
-        folder = factory.mktemp(f"guest-{item.guest.name}")
-        boots[item.guest.name] = Boot(item.guest, [peer.call for peer in peers], folder)
-    return boots[item.guest.name]
+    """Return the guest's boot, with all selected cases; the first call starts all guests."""
+    if _BOOTS not in item.config.stash:
+        item.config.stash[_BOOTS] = _start(item.session)
+    boot = item.config.stash[_BOOTS][item.guest.name]
+    boot.wait()
+    return boot
+
+
+def _start(session: pytest.Session) -> dict[str, Boot]:
+    """Boot the guests of all selected cases, SIDE_BY_SIDE at a time, in their order.
+
+    The threads are daemons: guests end with the thread that started them, and so with pytest.
+    """
+    calls: dict[str, list[CaseCall]] = {}
+    guests: dict[str, Guest] = {}
+    for item in session.items:
+        if isinstance(item, CaseItem) and reason_not_ready(item.guest.arch) is None:
+            guests[item.guest.name] = item.guest
+            calls.setdefault(item.guest.name, []).append(item.call)
+    factory: pytest.TempPathFactory = session.config._tmp_path_factory  # type: ignore[attr-defined]
+    boots = {
+        name: Boot(guest, calls[name], factory.mktemp(f"guest-{name}"))
+        for name, guest in guests.items()
+    }
+    waiting = queue.SimpleQueue[Boot]()
+    for boot in boots.values():
+        waiting.put(boot)
+
+    def work() -> None:
+        with suppress(queue.Empty):
+            while not session.shouldstop and not session.shouldfail:
+                waiting.get_nowait().run()
+
+    for _ in range(SIDE_BY_SIDE):
+        threading.Thread(target=work, daemon=True).start()
+    return boots
 
 
 class GuestRunner(Protocol):

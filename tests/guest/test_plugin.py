@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -35,6 +36,7 @@ class FakeGuest:
         self.boots: list[tuple[str, list[str]]] = []
         self.outcomes: dict[str, Outcome] = {"case_bad": "failed", "case_absent": "skipped"}
         self.dies_in = ""
+        self.meeting: threading.Barrier | None = None
 
     def run(
         self,
@@ -45,6 +47,8 @@ class FakeGuest:
     ) -> Run:
         self.boots.append((guest.name, [call.id.partition(":")[2] for call in calls]))
         results: dict[str, Result] = {}
+        if self.meeting:
+            self.meeting.wait(60)
         for call in calls:
             if call.function == self.dies_in:
                 console = tuple(f"console line {number}" for number in range(100))
@@ -79,12 +83,32 @@ def test_one_boot_for_each_guest_runs_all_its_cases(
     result = pytest_in(pytester, "-v")
     result.assert_outcomes(passed=5, failed=1, skipped=1)
     shared = ["case_many[group]", "case_many[cdev]"]
-    assert fake.boots == [
+    assert sorted(fake.boots) == [
         ("default", ["case_good", "case_bad", "case_absent", *shared]),
         ("other", shared),
     ]
     result.stdout.fnmatch_lines(["*case_many?other-cdev?*", "*why case_bad*", "*printed*"])
     result.stdout.fnmatch_lines(["SKIPPED*why case_absent"])
+
+
+def test_guests_run_side_by_side(
+    pytester: pytest.Pytester, fake: FakeGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin, "SIDE_BY_SIDE", 2)
+    fake.meeting = threading.Barrier(2)  # each waits for the other
+    pytest_in(pytester).assert_outcomes(passed=5, failed=1, skipped=1)
+
+
+def test_what_keeps_a_guest_from_starting_fails_each_of_its_cases(
+    pytester: pytest.Pytester, fake: FakeGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*arguments: object) -> Run:
+        raise FileNotFoundError("no such emulator")
+
+    monkeypatch.setattr(plugin, "run", refuse)
+    result = pytest_in(pytester)
+    result.assert_outcomes(failed=7)
+    result.stdout.fnmatch_lines(["*no such emulator*"])
 
 
 def test_only_selected_cases_are_sent(pytester: pytest.Pytester, fake: FakeGuest) -> None:
