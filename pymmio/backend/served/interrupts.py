@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import select
 import threading
@@ -42,6 +43,9 @@ class ServedIrq:
         self._masked: set[tuple[IrqKind, int]] = set()
         self._pending: set[tuple[IrqKind, int]] = set()
         self._is_asserted = False
+        self._writes = itertools.count()
+        self._writing: tuple[int, int] | None = None
+        self._waiting: tuple[int, int] | None = None
 
     def count(self, kind: IrqKind) -> int:
         """Return how many vectors of this kind the model has."""
@@ -177,9 +181,22 @@ class ServedIrq:
             if not 0 <= vector < len(eventfds) or eventfds[vector] < 0:
                 return False
             if not self._is_wary or _has_room(eventfds[vector]):
+                self._writing = (eventfds[vector], next(self._writes))
                 with contextlib.suppress(BlockingIOError):
                     os.eventfd_write(eventfds[vector], 1)
+                self._writing = None
             return True
+
+    def free_writer(self) -> None:
+        """Let go on who waits in a write since the last call; called by another thread.
+
+        The owner of a blocking eventfd can fill its counter between a look at it and a write.
+        """
+        writing = self._writing
+        if writing is not None and writing == self._waiting:
+            with contextlib.suppress(OSError):
+                os.preadv(writing[0], [bytearray(8)], -1, os.RWF_NOWAIT)
+        self._waiting = writing
 
 
 def _has_room(eventfd: int) -> bool:

@@ -16,16 +16,22 @@ _SIZE_STAYS = 0x0001 | 0x0002 | 0x0004  # F_SEAL_SEAL, F_SEAL_SHRINK, F_SEAL_GRO
 class BarMemory:
     """``size`` bytes of a memfd, zero at first, mapped here; ``fd`` may be handed on.
 
+    With ``of`` it is memory that the model has already: its descriptor is duplicated.
+
     ``sealed`` keeps whoever gets the descriptor from changing the size: else a mapping could
     be cut off, and this process would get a SIGBUS.
     """
 
-    def __init__(self, name: str, size: int, *, sealed: bool) -> None:
+    def __init__(self, name: str, size: int, *, sealed: bool, of: int | None = None) -> None:
         self.size = size
-        self.fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        if of is None:
+            self.fd = os.memfd_create(name, os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
+        else:
+            self.fd = os.dup(of)
         try:
-            os.ftruncate(self.fd, size)
-            if sealed:
+            if of is None:
+                os.ftruncate(self.fd, size)
+            if sealed and of is None:
                 fcntl.fcntl(self.fd, _F_ADD_SEALS, _SIZE_STAYS)
             self.map = mmap.mmap(self.fd, size)
         except BaseException:

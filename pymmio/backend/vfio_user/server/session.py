@@ -104,6 +104,7 @@ class Session:
 
     def look_after(self) -> None:
         """Answer a write that keeps the device busy; called now and then by another thread."""
+        self.device.irq.free_writer()
         answer = self._answer
         if answer is not None:
             try:
@@ -218,20 +219,30 @@ class Session:
             answer = self._answer = Answer(header, self.send)
             self.messenger.start_budget()
             try:
-                COMMANDS.get(header.command, _unknown)(self, message, answer)
-            except Refusal as refusal:
-                answer.refuse(refusal.number)
-            except ProtocolError:
-                answer.refuse(errno.EINVAL)
-            except AccessFault:
-                answer.refuse(errno.EIO)
-            except (DeviceGone, DeviceTimeout):
-                raise
-            except Exception:
-                self._report_model(command_name(header.command))
-                answer.refuse(errno.EIO)
+                number = self._obey(message, answer)
+                if number:
+                    message.fds.close()
+                    answer.refuse(number)
             finally:
                 self._answer = None
+
+    def _obey(self, message: Message, answer: Answer) -> int:
+        """Do what a command says; return the errno to answer with, 0 if it was answered."""
+        command = message.header.command
+        try:
+            COMMANDS.get(command, _unknown)(self, message, answer)
+        except Refusal as refusal:
+            return refusal.number
+        except ProtocolError:
+            return errno.EINVAL
+        except AccessFault:
+            return errno.EIO
+        except (DeviceGone, DeviceTimeout):
+            raise
+        except Exception:
+            self._report_model(command_name(command))
+            return errno.EIO
+        return 0
 
     def _report_model(self, what: str) -> None:
         self.report(f"{self.device.name}: {what} failed:\n{traceback.format_exc()}")

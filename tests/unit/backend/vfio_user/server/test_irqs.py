@@ -262,6 +262,20 @@ def test_a_full_counter_of_an_eventfd_that_blocks_stops_nobody(tmp_path: Path) -
     os.close(full)
 
 
+def test_a_counter_that_is_filled_at_the_last_moment_stops_nobody_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pymmio.backend.served.interrupts._has_room", lambda fd: True)
+    monkeypatch.setattr("pymmio.backend.vfio_user.server.server._LOOK_S", 0.02)
+    full = os.eventfd(0, os.EFD_CLOEXEC)
+    os.eventfd_write(full, (1 << 64) - 2)
+    with served(tmp_path) as (_, client, _, _):
+        client.set_irqs(MSI, EVENTFD, TRIGGER, 0, 1, [full])
+        client.set_irqs(MSI, NONE, TRIGGER, 0, 1)
+        assert client.read(7, 0, 2) == b"\xf4\x1a"
+    os.close(full)
+
+
 def test_eventfds_are_closed_with_the_client(tmp_path: Path, eventfds: list[int]) -> None:
     with served(tmp_path) as (model, client, server, _):
         before = len(os.listdir("/proc/self/fd"))
