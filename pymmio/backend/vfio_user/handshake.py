@@ -23,7 +23,14 @@ from pymmio.backend.vfio_user.messages import (
     command_name,
 )
 from pymmio.backend.vfio_user.refusals import connect_failed, refused
-from pymmio.errors import DeviceBusy, DeviceGone, DeviceTimeout, ProtocolError, Unsupported
+from pymmio.errors import (
+    DeviceBusy,
+    DeviceGone,
+    DeviceTimeout,
+    ProtocolError,
+    Unsupported,
+    UriError,
+)
 
 __all__ = ["MAX_PAYLOAD", "Agreement", "connect", "negotiate"]
 
@@ -31,6 +38,7 @@ MAX_DATA = DEFAULT_DATA_XFER_SIZE
 """How many bytes one data message to this side may carry."""
 MAX_PAYLOAD = MAX_DATA + 64
 _FIRST_ID = 0
+_LONGEST_PATH = 107  # unix(7): sun_path, with its final NUL
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,11 @@ def connect(path: str, timeout_s: float) -> socket.socket:
 
     Raises DeviceNotFound where nobody listens, DeviceBusy, PermissionRefused, UriError.
     """
+    if len(os.fsencode(path)) > _LONGEST_PATH:
+        raise UriError(
+            f"vfio-user:{path}: the name of a socket has at most {_LONGEST_PATH} bytes",
+            hint="Use a shorter path, such as one that is relative to the working directory",
+        )
     with ExitStack() as undo:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         undo.callback(connection.close)

@@ -27,6 +27,7 @@ __all__ = ["IoEvents", "ask_io_fds"]
 
 _MAX_ROOM = 64 << 10
 _WIDEST = 8
+_UNDERSTOOD = (IoFdType.IOEVENTFD, IoFdType.IOEVENTFD_SHADOW)
 _EVENTFD = "anon_inode:[eventfd]"
 
 
@@ -121,10 +122,8 @@ def _open(name: str, entries: Sequence[IoFd], fds: Descriptors) -> IoEvents:
     events: list[_Event] = []
     with ExitStack() as undo:
         for entry in entries:
-            if entry.type == IoFdType.IOREGIONFD or entry.flags & IoFdFlags.PIO:
+            if entry.type not in _UNDERSTOOD or entry.flags not in (0, IoFdFlags.DATAMATCH):
                 continue
-            if entry.flags & ~IoFdFlags.DATAMATCH or entry.type not in set(IoFdType):
-                continue  # of a later edition
             shadow = None
             fd = fds.duplicate(entry.fd_index)
             undo.callback(os.close, fd)
