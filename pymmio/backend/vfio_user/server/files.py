@@ -25,6 +25,9 @@ __all__ = ["ClientFile", "ClientFiles"]
 _F_GET_SEALS = getattr(fcntl, "F_GET_SEALS", 1034)
 
 
+_MOVED = ffi.new("size_t *")  # nobody asks how far a copy that failed has come
+
+
 @dataclass(eq=False, slots=True)
 class ClientFile:
     """A file of the client's, mapped from its beginning as far as it reaches."""
@@ -52,7 +55,6 @@ class ClientFile:
 
     def _copy(self, copy: Any, memory: Any, offset: int, size: int) -> bool:
         """Copy in as few pieces of one width each as there can be."""
-        moved = ffi.new("size_t *")
         done = 0
         while done < size:
             at, left = offset + done, size - done
@@ -61,7 +63,7 @@ class ClientFile:
             else:
                 width = next(w for w in (4, 2, 1) if at % w == 0 and left >= w)
                 count = width
-            if copy(self.mapping.cdata, at, memory + done, count, width, moved):
+            if copy(self.mapping.cdata, at, memory + done, count, width, _MOVED):
                 return False
             done += count
         return True

@@ -18,6 +18,7 @@ MAX_MAPS = 65535
 MAX_FILES = 16384
 _PAGE = 4096
 _END = 1 << 64
+_READ, _WRITE = int(DmaFlags.READ), int(DmaFlags.WRITE)  # in every access: as plain numbers
 
 
 class ByMessage(Protocol):
@@ -62,7 +63,7 @@ class ClientMemory:
         """Take a mapping; the descriptor stays the caller's.  Raises Refusal."""
         if address % _PAGE or size % _PAGE or not size or address + size > _END:
             raise Refusal(errno.EINVAL, f"DMA_MAP of {size:#x} bytes at {address:#x}: not pages")
-        if flags & ~(DmaFlags.READ | DmaFlags.WRITE):
+        if flags & ~(_READ | _WRITE):
             raise Refusal(errno.EINVAL, f"DMA_MAP with flags {flags:#x}")
         at = bisect.bisect_left(self._starts, address)
         after = self._starts[at] if at < len(self._starts) else _END
@@ -73,7 +74,7 @@ class ClientMemory:
             raise Refusal(errno.ENOSPC, f"{MAX_MAPS} DMA maps exist")
         file = None
         if fd is not None:
-            writable = bool(flags & DmaFlags.WRITE)
+            writable = bool(flags & _WRITE)
             file = self.files.use(fd, file_offset + size, writable=writable)
         self._starts.insert(at, address)
         self._lent[address] = _Lent(address, address + size, flags, file, file_offset)
@@ -109,14 +110,14 @@ class ClientMemory:
         """Return what the device reads.  Raises IommuFault where it may not."""
         pieces = [
             self._read(one, start, end, by)
-            for one, start, end in self._pieces(iova, size, DmaFlags.READ, by)
+            for one, start, end in self._pieces(iova, size, _READ, by)
         ]
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def write(self, iova: int, data: bytes | bytearray | memoryview, by: str | None = None) -> None:
         """Write for the device.  Raises IommuFault before a byte is written where it may not."""
         view = memoryview(data).cast("B")
-        for one, start, end in self._pieces(iova, len(view), DmaFlags.WRITE, by):
+        for one, start, end in self._pieces(iova, len(view), _WRITE, by):
             piece = view[start - iova : end - iova]
             if one.file is None:
                 self._by_message.dma_write(start, piece)
@@ -132,7 +133,7 @@ class ClientMemory:
         return data
 
     def _pieces(
-        self, iova: int, size: int, needed: DmaFlags, by: str | None
+        self, iova: int, size: int, needed: int, by: str | None
     ) -> list[tuple[_Lent, int, int]]:
         pieces: list[tuple[_Lent, int, int]] = []
         at, end = iova, iova + size
