@@ -46,7 +46,7 @@ from pymmio.mmio import (
 from pymmio.pci import BarKind, Command, ConfigSpace
 from pymmio.pci.diagnosis import Diagnosis, gone
 from pymmio.policy import authorise
-from pymmio.reconnection import RECONNECT_TIMEOUT_S, bring_back
+from pymmio.reconnection import RECONNECT_TIMEOUT_S, as_returning, bring_back
 from pymmio.regs import RegisterFile
 from pymmio.removal import Release
 from pymmio.teardown import Step, TearDown
@@ -423,9 +423,10 @@ class Device(Function):
         with self._lock:
             if self._why is None or self._state != "open":
                 self._require_open()
+            handle = as_returning(self.handle)
             self._refuse(lambda: gone(self.name, "it is being reconnected"))
             try:
-                bring_back(self.handle, self._placed, self._called, self.irqs, timeout_s)
+                bring_back(handle, self._placed, self._called, self.irqs, timeout_s)
             except BaseException:
                 if self._why is not None:
                     self._refuse(self._why)  # also what was let in already

@@ -327,6 +327,12 @@ class Connection:
         why = self._why or DeviceGone(f"{self.name}: the connection is lost")
         return type(why)(why.message, hint=why.hint)
 
+    def give_up(self, why: str) -> None:
+        """Count the server as gone, without telling anybody, and end the connection."""
+        self.on_lost = None
+        self._lose(DeviceGone(f"{self.name}: {why}"))
+        self.close()
+
     def _lose(self, why: DeviceGone) -> None:
         """Note that the server is gone; the thread of the connection tells the device."""
         with self._gate:
@@ -345,10 +351,10 @@ class Connection:
             raise ForkedObject(
                 f"{self.name} belongs to the parent process", hint="Open the device after fork"
             )
-        if self._is_closed:
-            raise Closed(f"{self.name} is closed", hint="Open the device again")
         if self._why is not None:
             raise self.why_lost()
+        if self._is_closed:
+            raise Closed(f"{self.name} is closed", hint="Open the device again")
 
     def close(self) -> None:
         """End the connection; who waits for a reply raises Closed.  Closing twice is fine."""

@@ -154,7 +154,7 @@ class VfioUserDevice:
         """
         deadline = time.monotonic() + timeout_s
         old = self._session
-        old.connection.close()
+        old.connection.give_up("it is being reconnected")
         while True:
             try:
                 session = begin(self.name, self._path, self._options, self.dma.answer)
@@ -164,7 +164,7 @@ class VfioUserDevice:
                     raise
                 time.sleep(_RETRY_S)
         with ExitStack() as undo:
-            undo.callback(session.close)
+            undo.callback(session.give_up, "reconnecting failed")
             regions = {index: self._region(index, session) for index in self._regions}
             for region in regions.values():
                 undo.callback(region.close)
@@ -174,9 +174,9 @@ class VfioUserDevice:
                 self._config.take_over(config)
                 for index, region in regions.items():
                     self._regions[index].take_over(region)
-                self._session = session
             self._connect_parts(session)
             undo.pop_all()
+            self._session = session
         old.close()
 
     def _require_same(self, config: VfioUserRegion, session: Session) -> None:

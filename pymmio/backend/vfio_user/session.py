@@ -35,6 +35,11 @@ class Session:
             return IoEvents([])
         return ask_io_fds(self.connection, index, self.records[index].info.size)
 
+    def give_up(self, why: str) -> None:
+        """Let go of everything, and have who uses the connection raise DeviceGone."""
+        self.connection.give_up(why)
+        self.close()
+
     def close(self) -> None:
         """End the connection, close the descriptors; again is fine."""
         self.connection.close()
