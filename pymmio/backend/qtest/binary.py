@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import platform
 import shutil
+import subprocess
 
 from pymmio.errors import Unsupported, UriError
 
-__all__ = ["ENVIRONMENT", "PACKAGE", "find_qemu"]
+__all__ = ["ENVIRONMENT", "PACKAGE", "find_qemu", "version_of"]
 
 ENVIRONMENT = "PYMMIO_QEMU"
 """Environment variable with the program to use, where the URI names none."""
@@ -16,6 +17,7 @@ ENVIRONMENT = "PYMMIO_QEMU"
 PACKAGE = "qemu-system-x86"
 """Debian's package of it; for hosts of whatever architecture."""
 
+_VERSION_S = 10.0
 _PROGRAMS = {"x86_64": "qemu-system-x86_64", "i686": "qemu-system-i386"}
 
 
@@ -43,3 +45,17 @@ def find_qemu(named: str | None) -> str:
         hint=f"As root: apt-get install {PACKAGE}; or name another one by binary=, or in the "
         f"environment as {ENVIRONMENT}",
     )
+
+
+def version_of(program: str) -> str:
+    """Return what a QEMU says of its version, such as ``QEMU emulator version 7.2.22 (...)``.
+
+    Raises Unsupported where it says nothing within some seconds.
+    """
+    try:
+        done = subprocess.run(
+            [program, "--version"], capture_output=True, text=True, timeout=_VERSION_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError) as error:
+        raise Unsupported(f"{program} does not say its version: {error}") from error
+    return done.stdout.partition("\n")[0].strip()

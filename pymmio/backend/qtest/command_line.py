@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pymmio.backend.qtest.device_words import DeviceWords
 from pymmio.backend.qtest.machine.layout import (
     BELL_DEVICE,
     LOW_RAM_LIMIT,
@@ -75,21 +76,22 @@ def build(
         "-device",
         f"ivshmem-doorbell,chardev=bell,vectors={BELL_VECTORS},addr={BELL_DEVICE:#x}",
     ]
-    device = options.device
+    properties = {}
     if options.drive is not None:
         file = options.drive.replace(",", ",,")
         arguments += ["-drive", f"id=drive0,if=none,format={options.format},file={file}"]
-        device += ",drive=drive0"
+        properties["drive"] = "drive0"
     if options.memory is not None:
         assert memory_size is not None
         arguments += ["-object", _memory_backend("memory0", options.memory, memory_size)]
-        device += f",{_MEMORY_PROPERTY.get(options.model, 'memdev')}=memory0"
+        properties[_MEMORY_PROPERTY.get(options.model, "memdev")] = "memory0"
         if is_placed(options):
-            device += f",memaddr={plan.device_memory:#x}"
-    if "romfile=" not in device:
-        device += ",romfile="  # of no use here, and often in a package that is missing
-    arguments += ["-device", f"{device},bus=upstream,addr=0,id=device"]
-    return arguments
+            properties["memaddr"] = f"{plan.device_memory:#x}"
+    device = DeviceWords(options.device)
+    if "romfile" not in device.properties:
+        properties["romfile"] = ""  # of no use here, and often in a package that is missing
+    properties |= {"bus": "upstream", "addr": "0", "id": "device"}
+    return [*arguments, "-device", device.with_properties(properties)]
 
 
 def is_placed(options: Options) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
+from pymmio.backend.qtest.binary import version_of
 from pymmio.backend.qtest.config import DeviceConfig
 from pymmio.backend.qtest.dma import QtestDma
 from pymmio.backend.qtest.endings import ended
@@ -32,6 +33,7 @@ class QtestHandle:
         self,
         *,
         name: str,
+        binary: str,
         process: QemuProcess,
         channel: QtestChannel,
         port: PciFunction,
@@ -46,6 +48,7 @@ class QtestHandle:
     ) -> None:
         """Own nothing yet; the BAR ``memory_bar`` shows ``memory``."""
         self.name = name
+        self._binary = binary
         self.process = process
         self.irq = irq
         self.dma = dma
@@ -65,6 +68,10 @@ class QtestHandle:
     def take_over(self, resources: ExitStack) -> None:
         """Own what everything here stands on; :meth:`close` closes it."""
         self._resources = resources
+
+    def through(self) -> str:
+        """Return the version of the QEMU between this program and the device, in its words."""
+        return version_of(self._binary)
 
     def region_infos(self) -> Sequence[RegionInfo]:
         """Return the BARs, the expansion ROM where there is one, and configuration space."""

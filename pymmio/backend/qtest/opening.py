@@ -108,6 +108,7 @@ def _start(uri: DeviceUri, options: Options, binary: str, memory_size: int | Non
         undo.callback(relay.close)
         handle = QtestHandle(
             name=name,
+            binary=binary,
             process=process,
             channel=channel,
             port=port,
@@ -147,7 +148,10 @@ def _check_endpoint(uri: DeviceUri, function: PciFunction) -> None:
         )
     layout = function.read8(Offset.HEADER_TYPE) & _LAYOUT_MASK
     if layout != HeaderLayout.ENDPOINT:
-        raise Unsupported(f"{uri} is a bridge, which nobody drives alone")
+        raise Unsupported(
+            f"{uri} is a bridge, which nobody drives alone",
+            hint="Name the device that would be behind it",
+        )
 
 
 def _make_rom() -> int:

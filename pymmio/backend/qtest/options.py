@@ -8,6 +8,7 @@ import re
 from dataclasses import dataclass
 from typing import Self
 
+from pymmio.backend.qtest.device_words import DeviceWords
 from pymmio.errors import UriError
 from pymmio.uri import DeviceUri
 
@@ -45,7 +46,7 @@ class MachineKind(enum.StrEnum):
 class Options:
     """A URI in its parts, checked as far as that is possible without QEMU."""
 
-    device: str  #: what follows QEMU's -device: a model, and properties after commas
+    device: str  #: what follows QEMU's -device: see DeviceWords
     machine: MachineKind = MachineKind.Q35
     binary: str | None = None
     ram: int = 1 << 30
@@ -103,18 +104,11 @@ class Options:
     @property
     def model(self) -> str:
         """QEMU's name of the device."""
-        return self.device.partition(",")[0]
+        return DeviceWords(self.device).model
 
 
 def _check_device(uri: DeviceUri) -> None:
-    model, *properties = uri.target.split(",")
-    if not _NAME.fullmatch(model):
-        raise UriError(
-            f"{uri}: {model!r} is no name of a device model",
-            hint="Write a PCI device that QEMU knows (qemu-system-x86_64 -device help): qemu:edu",
-        )
-    for text in properties:
-        name = text.partition("=")[0]
+    for name in DeviceWords(uri.target).properties:
         if name in _OURS:
             raise UriError(
                 f"{uri}: the property {name!r} is set by pymmio",

@@ -20,7 +20,8 @@ KILL_TIMEOUT_S = 10.0
 
 _KEPT_BYTES = 1 << 20
 _TAIL_LINES = 12
-_TAIL_BYTES = 2000
+_TAIL_BYTES = 16384
+_DUMP = "\nCPU #0:\n"  # hw_error of QEMU shows the processor's registers, of which there are many
 
 
 class QemuProcess:
@@ -80,6 +81,7 @@ class QemuProcess:
         end = os.lseek(self._output, 0, os.SEEK_CUR)  # QEMU's position is ours too
         start = max(0, end - _TAIL_BYTES)
         text = os.pread(self._output, end - start, start).decode(errors="replace")
+        text = text.partition(_DUMP)[0]
         lines = [_printable(line) for line in text.splitlines() if line.strip()]
         return "\n".join(lines[-_TAIL_LINES:])
 

@@ -105,6 +105,15 @@ class QtestChannel:
             commands = (f"{verb}{_SUFFIX[width]} {at:#x} {value:#x}\n" for at, value in part)
             self._post("".join(commands), len(part))
 
+    def read_bytes(self, address: int, size: int) -> bytes:
+        """Read 1 to 8 bytes, which QEMU cuts into accesses as it does for DMA."""
+        value = self._ask(f"read {address:#x} {size:#x}\n", size)
+        return value.to_bytes(size, "big")  # the digits are in the order of the bytes
+
+    def write_bytes(self, address: int, data: bytes) -> None:
+        """Send a write of 1 to 8 bytes, likewise."""
+        self._post(f"write {address:#x} {len(data):#x} 0x{data.hex()}\n")
+
     def read_port(self, port: int, width: int) -> int:
         """Read ``width`` (1, 2, 4) bytes of I/O space."""
         return self._ask(f"in{_SUFFIX[width]} {port:#x}\n", width)

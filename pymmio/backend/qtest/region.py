@@ -13,7 +13,7 @@ from pymmio.errors import AccessFault, Misaligned, WidthRefused
 from pymmio.handle import RegionInfo
 from pymmio.pci.header import Offset
 
-__all__ = ["QtestRegion", "RamRegion", "RomRegion"]
+__all__ = ["QtestRegion", "RamRegion", "RomRegion", "UncheckedRegion"]
 
 _ROM_ENABLE = 1  # PCI Local Bus 3.0 §6.2.5.2
 
@@ -74,6 +74,10 @@ class QtestRegion:
         """Messages: no file."""
         return None
 
+    def unchecked(self) -> UncheckedRegion:
+        """Return the same bytes for accesses that no driver makes: what does QEMU do of them?"""
+        return UncheckedRegion(self._bar.address, self._channel)
+
     def _check(self, offset: int, width: int, value: int | None) -> None:
         silent = self._config.why_silent(self._bar)
         if offset % width or silent or (self._bar.is_io and width > 4):
@@ -106,6 +110,25 @@ class QtestRegion:
             value=value,
             hint="Use an aligned offset, or AccessRule(otherwise=Violation.SPLIT)",
         )
+
+
+class UncheckedRegion:
+    """A BAR of memory space, for 1 to 8 bytes at any offset; QEMU cuts them into accesses.
+
+    For ``pymmio check rules``: nothing is refused here.
+    """
+
+    def __init__(self, address: int, channel: QtestChannel) -> None:
+        self._address = address
+        self._channel = channel
+
+    def read(self, offset: int, width: int) -> int:
+        """Have QEMU read ``width`` bytes."""
+        return int.from_bytes(self._channel.read_bytes(self._address + offset, width), "little")
+
+    def write(self, offset: int, width: int, value: int) -> None:
+        """Have QEMU write ``width`` bytes."""
+        self._channel.write_bytes(self._address + offset, value.to_bytes(width, "little"))
 
 
 class RamRegion(QtestRegion):

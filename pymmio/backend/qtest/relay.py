@@ -125,7 +125,7 @@ class Relay:
                 wanted = [self._wake]
                 if self._targets:
                     wanted += self._sources
-                end, on_end = self._end, self._on_end
+                end = self._end
                 if end >= 0 and not has_ended:
                     wanted.append(end)
                 is_listening = is_connected and self._pin >= 0 and not self._is_masked
@@ -138,6 +138,8 @@ class Relay:
             self._forward()
             if end in ready and not has_ended:
                 has_ended = True
+                with self._lock:
+                    on_end = self._on_end
                 on_end()
             if is_listening:
                 try:

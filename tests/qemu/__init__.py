@@ -1,0 +1,1 @@
+"""The backend ``qemu:`` with a real QEMU on this machine, without a guest."""
