@@ -15,6 +15,7 @@ import pytest
 
 import pymmio
 from tests.unit.cli.running import COMMAND, DEADLINE_S, assert_fails, assert_one_line, output, run
+from tests.unit.cli.test_completion import answers
 
 
 @contextmanager
@@ -152,3 +153,9 @@ def test_the_how_to_says_what_is_printed(tmp_path: Path, monkeypatch: pytest.Mon
                 assert (
                     line.replace(f"{tmp_path}/", "/tmp/").strip() in PAGE.read_text() or "+" in here
                 )
+
+
+def test_a_shell_completes_models_and_options() -> None:
+    assert set(answers("pymmio serve ")) >= {"access-recorder", "edu", "nvme"}
+    assert answers("pymmio serve ed") == ["edu"]
+    assert set(answers("pymmio serve edu --s")) == {"--socket"}
