@@ -13,6 +13,8 @@ from pathlib import Path
 
 __all__ = ["Footprint", "leaves_nothing"]
 
+_ENDING_S = 5.0  # a thread or process that was told to end
+_CLOSING_S = 0.5  # what another thread closes that has ended
 _HELD = ("/memfd:", "anon_inode:", "/dev/", "/sys/")
 
 
@@ -44,16 +46,19 @@ class Footprint:
 
 
 @contextmanager
-def leaves_nothing(what: str = "it", timeout_s: float = 5.0) -> Iterator[None]:
+def leaves_nothing(what: str = "it") -> Iterator[None]:
     """Fail if the block leaves anything behind; threads and processes may take a moment to end.
 
     Nothing is said about a block that raises.
     """
     before = Footprint.now()
     yield
-    deadline = time.monotonic() + timeout_s
+    start = time.monotonic()
     while left := Footprint.now().grown(before):
-        assert time.monotonic() < deadline, f"{what} left behind: {', '.join(sorted(left))}"
+        is_ending = any(name.startswith(("thread", "process")) for name in left)
+        limit_s = _ENDING_S if is_ending else _CLOSING_S
+        is_late = time.monotonic() > start + limit_s
+        assert not is_late, f"{what} left behind: {', '.join(sorted(left))}"
         time.sleep(0.005)
 
 

@@ -40,9 +40,10 @@ def the_handle_speaks_little_endian(subject: Subject) -> None:
         region = device.region(CONFIG_REGION)
         raw = device.handle.open_region(CONFIG_REGION)
         for at in range(0, _HEADER, 4):
-            assert raw.read(at, 4) == region.read32(at), hex(at)
-            assert raw.read(at + 2, 2) == region.read16(at + 2), hex(at)
-            assert raw.read(at + 1, 1) == region.read8(at + 1), hex(at)
+            octets = bytes(raw.read(at + part, 1) for part in range(4))
+            assert raw.read(at, 4).to_bytes(4, "little") == octets, hex(at)
+            assert raw.read(at + 2, 2).to_bytes(2, "little") == octets[2:], hex(at)
+            assert region.read32(at).to_bytes(4, "little") == octets, hex(at)
 
 
 @check(Group.REGIONS)

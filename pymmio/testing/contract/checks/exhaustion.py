@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import errno
-import os
 import resource
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from pymmio.errors import PymmioError
 from pymmio.testing.contract.check import Ability, Group, check
-from pymmio.testing.contract.footprint import leaves_nothing
+from pymmio.testing.contract.footprint import descriptor_names, leaves_nothing
 from pymmio.testing.contract.subject import Subject
 
 _MOST = 200
@@ -19,7 +18,7 @@ _MOST = 200
 @contextmanager
 def free_descriptors(count: int) -> Iterator[None]:
     """Leave room for so many descriptors more (RLIMIT_NOFILE)."""
-    used = {int(name) for name in os.listdir("/proc/self/fd")}
+    used = set(descriptor_names())
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     limit = left = 0
     while left < count or limit <= 2:

@@ -135,12 +135,15 @@ def accesses_of_other_threads_wait_for_a_reset(subject: Subject) -> None:
     """A thread that reads all the time gets no error when another resets the device."""
     with subject.exerciser() as exerciser:
         device, done = exerciser.device, threading.Event()
+        fixed, config = exerciser.fixed[0], device.region(CONFIG_REGION)
+        region, identity = device.region(fixed.region), config.read32(0)
 
         def read() -> int:
             reads = 0
             while not done.is_set():
-                exerciser.prove()
-                device.region(CONFIG_REGION).read32(0)
+                value = region.read(fixed.offset, fixed.width)
+                assert value & fixed.mask == fixed.value, f"{value:#x} during a reset"
+                assert config.read32(0) == identity
                 reads += 1
             return reads
 

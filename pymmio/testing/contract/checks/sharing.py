@@ -87,6 +87,10 @@ def a_buffer_that_is_closed_is_gone_for_both(subject: Subject) -> None:
     with _both(subject) as (one, other):
         buffer, witness = one.alloc(4096), other.alloc(4096)
         iova = buffer.iova
+        with memoryview(buffer) as view:
+            view[:] = b"\xbb" * 4096
+        for exerciser in (one, other):
+            assert exerciser.fetch(iova, exerciser.unit)
         buffer.close()
         for exerciser in (one, other):
             store_quietly(exerciser, iova, exerciser.unit)
@@ -148,7 +152,12 @@ def a_forked_child_takes_nothing_from_either(subject: Subject) -> None:
             other.device.close()
 
         in_forked_child(child)
-        for exerciser in (other, one):
-            assert exerciser.fetch(buffer.iova, exerciser.unit)
+        size = one.unit
+        for number, exerciser in enumerate((other, one), start=1):
+            with memoryview(buffer) as view:
+                view[:size] = bytes([number]) * size
+            assert exerciser.fetch(buffer.iova, size)
+            assert exerciser.store(buffer.iova + 2048, size)
+            assert bytes(buffer)[2048 : 2048 + size] == bytes([number]) * size
             exerciser.stop()
         buffer.close()

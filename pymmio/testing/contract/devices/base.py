@@ -17,6 +17,7 @@ from pymmio.testing.contract.check import Ability
 
 __all__ = ["Echo", "Exerciser", "Fixed", "Poll"]
 
+_MOST_EVENTS = 100
 QUIET_S = 0.05
 """After this time without one, no interrupt of what was done before is expected any more."""
 
@@ -186,8 +187,11 @@ class Exerciser(abc.ABC):
 def drain(interrupt: Interrupt, quiet_s: float = QUIET_S) -> int:
     """Take events until none comes any more; return how many there were."""
     events = 0
-    while True:
+    for _ in range(_MOST_EVENTS):
         try:
-            events += interrupt.wait(timeout_s=quiet_s)
+            came = interrupt.wait(timeout_s=quiet_s)
+            assert came > 0, f"a wait for {interrupt.name} returned {came} events"
+            events += came
         except DeviceTimeout:
             return events
+    raise AssertionError(f"{interrupt.name} does not come to rest: {events} events")

@@ -45,6 +45,7 @@ class _Queue:
     tail: int = 0
     head: int = 0
     phase: int = 1
+    seen: int = 0  #: what the controller was told last
 
 
 class NvmeExerciser(Exerciser):
@@ -249,6 +250,10 @@ class NvmeExerciser(Exerciser):
         return status
 
     def _see(self, queue: _Queue) -> None:
+        # QEMU 7.2 counts a doorbell that tells nothing new, and keeps its pin asserted for ever.
+        if queue.seen == queue.head:
+            return
+        queue.seen = queue.head
         self.bar.write32(_DOORBELLS + (2 * queue.number + 1) * self._stride, queue.head)
 
 

@@ -1,0 +1,1 @@
+"""Backends with one fault each, to show that the contract notices."""
