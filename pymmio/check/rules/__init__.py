@@ -11,6 +11,7 @@ from pymmio.check.rules.subjects import (
     file_subject,
     ready_subject,
     region_subject,
+    through,
 )
 from pymmio.check.rules.table import Cell, Expectation, Preset, Source, Table
 
@@ -36,4 +37,5 @@ __all__ = [
     "ready_subject",
     "region_subject",
     "run",
+    "through",
 ]

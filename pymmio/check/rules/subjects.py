@@ -5,16 +5,23 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Protocol
 
 from pymmio.check.rules.recorder import RECORDED_BAR
 from pymmio.check.rules.runner import Subject
 from pymmio.check.rules.table import WIDTHS
 from pymmio.device import Device
 from pymmio.errors import BadArgument, Unsupported
-from pymmio.handle import RegionHandle
 from pymmio.mmio import PCI, AccessRule, Order, Region, Violation
 
-__all__ = ["SUBJECTS", "ReadySubject", "file_subject", "ready_subject", "region_subject"]
+__all__ = [
+    "SUBJECTS",
+    "ReadySubject",
+    "file_subject",
+    "ready_subject",
+    "region_subject",
+    "through",
+]
 
 POWERS = (1, 2, 4, 8)
 
@@ -75,14 +82,26 @@ def file_subject(fd: int, file_offset: int, name: str = "pread") -> ReadySubject
     return ReadySubject(name, WIDTHS, access)
 
 
-def _message(handle: RegionHandle) -> ReadySubject:
+class _Messages(Protocol):
+    def read(self, offset: int, width: int) -> int: ...
+
+    def write(self, offset: int, width: int, value: int) -> None: ...
+
+
+def _message(handle: _Messages, widths: tuple[int, ...] = POWERS) -> ReadySubject:
     def access(is_write: bool, offset: int, width: int, value: int) -> int | None:
         if not is_write:
             return handle.read(offset, width)
         handle.write(offset, width, value)
         return None
 
-    return ReadySubject("message", POWERS, access)
+    return ReadySubject("message", widths, access)
+
+
+def through(device: Device) -> str:
+    """Return what stands between this program and the device, with its version; "" for nothing."""
+    say: Callable[[], str] | None = getattr(device.handle, "through", None)
+    return say() if say is not None else ""
 
 
 def _with_rule(name: str, choose: Callable[[str], AccessRule]) -> Callable[..., ReadySubject]:
@@ -93,7 +112,9 @@ def _with_rule(name: str, choose: Callable[[str], AccessRule]) -> Callable[..., 
 
 
 def _of_handle(device: Device, rule: str) -> ReadySubject:
-    return _message(device.handle.open_region(RECORDED_BAR))
+    handle = device.handle.open_region(RECORDED_BAR)
+    unchecked: Callable[[], _Messages] | None = getattr(handle, "unchecked", None)
+    return _message(handle) if unchecked is None else _message(unchecked(), WIDTHS)
 
 
 def _of_file(device: Device, rule: str) -> ReadySubject:

@@ -72,23 +72,28 @@ def rules(
     """
     from pathlib import Path
 
-    from pymmio.check.rules import DeviceRecorder, Verdict, preset, ready_subject, run
+    from pymmio.check.rules import DeviceRecorder, Verdict, preset, ready_subject, run, through
     from pymmio.check.rules.report import as_dict, text
     from pymmio.cli.output import print_json, print_plain
 
     reports = []
     with target.open() as device:
         recorder = DeviceRecorder(device)
+        between = through(device)
         for name in names or NAMES:
             ready = ready_subject(subject, device, name)
             reports.append(
                 run(ready.access, preset(name), recorder, name=ready.name, widths=ready.widths)
             )
     if html is not None:
-        _write_page(reports, Path(html), target.uri)
+        _write_page(
+            reports, Path(html), f"{target.uri} through {between}" if between else target.uri
+        )
     if as_json:
-        print_json([as_dict(report) for report in reports])
+        print_json([as_dict(report) | {"through": between or None} for report in reports])
     else:
+        if between:
+            print_plain(f"through {between}")
         for report in reports:
             print_plain(text(report, with_matrices=len(reports) == 1, most=12 if names else 0))
     if any(report.verdict is Verdict.BROKEN for report in reports):

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import json
 import os
+import re
 from itertools import pairwise
 from pathlib import Path
 
@@ -180,3 +182,33 @@ def test_a_qemu_that_is_named_wins(folder: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setenv("PYMMIO_QEMU", "/none")
     with pytest.raises(UriError, match="PYMMIO_QEMU=/none"):
         find_qemu(None)
+
+
+def test_a_device_in_json() -> None:
+    text = '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/a,b.sock"}}'
+    options = options_of(f"qemu:{text}?ram=64M")
+    assert (options.device, options.model) == (text, "vfio-user-pci")
+    device = json.loads(after(command_of(f"qemu:{text}"), "-device")[-1])
+    assert device.pop("socket") == {"type": "unix", "path": "/a,b.sock"}
+    assert device == {
+        "driver": "vfio-user-pci",
+        "romfile": "",
+        "bus": "upstream",
+        "addr": "0",
+        "id": "device",
+    }
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"driver":"edu"', "no JSON"),
+        ("{}", "no name of a device model"),
+        ('{"driver":["edu"]}', "no name of a device model"),
+        ('{"driver":"edu","bus":"pcie.0"}', "'bus' is set by pymmio"),
+        ("{" * 100_000, "no JSON"),
+    ],
+)
+def test_bad_json_is_refused(text: str, said: str) -> None:
+    with pytest.raises(UriError, match=re.escape(said)):
+        options_of(f"qemu:{text}")

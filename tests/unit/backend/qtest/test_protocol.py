@@ -59,6 +59,13 @@ def test_a_read_is_one_command(rig: Rig, width: int, command: str) -> None:
     assert rig.heard() == f"{command} 0x1000\n"
 
 
+def test_bytes_are_in_the_order_of_memory(rig: Rig) -> None:
+    rig.says("OK 0x010203\n")
+    assert rig.channel.read_bytes(0x1001, 3) == b"\1\2\3"
+    rig.channel.write_bytes(0x1001, b"\4\5\6\7\x08")
+    assert rig.heard() == "read 0x1001 0x3\nwrite 0x1001 0x5 0x0405060708\n"
+
+
 def test_a_write_does_not_wait(rig: Rig) -> None:
     rig.channel.write(0x10, 4, 0xABCD)
     rig.channel.write_port(0x20, 2, 1)

@@ -6,7 +6,7 @@ import os
 
 import pytest
 
-from pymmio.check.rules import SUBJECTS, Seen, file_subject, preset, ready_subject, run
+from pymmio.check.rules import SUBJECTS, Seen, file_subject, preset, ready_subject, run, through
 from pymmio.cli.check.rules import SUBJECTS as NAMES_OF_THE_COMMAND
 from pymmio.errors import BadArgument, Unsupported
 from pymmio.models.access_recorder import AccessRecorderModel
@@ -34,6 +34,37 @@ def test_the_message_subject_does_not_align():
     with open_model(model) as device:
         ready_subject("message", device, "strict-pci").access(False, 0x1FFD, 8, 0)
         assert [(entry.offset, entry.width) for entry in model.log] == [(0x1FFD, 8)]
+
+
+class Unchecked:
+    """A region handle with a way past its checks, as that of the qemu backend."""
+
+    def __init__(self):
+        self.log = []
+
+    def unchecked(self):
+        return self
+
+    def read(self, offset, width):
+        self.log.append((offset, width))
+        return 0
+
+
+def test_the_message_subject_goes_past_checks_in_all_widths(monkeypatch):
+    handle = Unchecked()
+    with open_model(AccessRecorderModel()) as device:
+        monkeypatch.setattr(device.handle, "open_region", lambda index: handle)
+        subject = ready_subject("message", device, "strict-pci")
+    assert subject.widths == (1, 2, 3, 4, 5, 6, 7, 8)
+    subject.access(False, 0x1FFD, 7, 0)
+    assert handle.log == [(0x1FFD, 7)]
+
+
+def test_what_stands_between_says_its_version(monkeypatch):
+    with open_model(AccessRecorderModel()) as device:
+        assert through(device) == ""
+        monkeypatch.setattr(device.handle, "through", lambda: "QEMU 11.1", raising=False)
+        assert through(device) == "QEMU 11.1"
 
 
 def test_unknown_and_impossible_subjects_are_refused():
