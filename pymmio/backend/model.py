@@ -22,6 +22,9 @@ class BarSpec:
     ``ram`` marks a BAR that is plain memory (a memfd of the host's): the model sees no
     single accesses there and reaches it with ``ModelHost.bar_memory``.
 
+    ``memory_fd`` is a descriptor of memory of the model's own for such a BAR, as large as the
+    BAR at least, which others may share; the model keeps it open.
+
     ``doorbells`` are areas of 32-bit registers whose writes count by their last value only,
     at whatever time they are seen, and whose reads mean nothing.  No driver writes all-ones
     there.  Whoever serves the model may let a driver store to shared memory in their place;
@@ -33,6 +36,7 @@ class BarSpec:
     is_64bit: bool = True
     prefetchable: bool = False
     ram: bool = False
+    memory_fd: int | None = None
     doorbells: tuple[MappedArea, ...] = ()
 
 

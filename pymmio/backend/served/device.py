@@ -49,7 +49,9 @@ class ServedDevice:
             self.irq = ServedIrq(model, self.config, wary=wary)
             for bar in model.bars:
                 if bar.ram:
-                    memory = BarMemory(f"pymmio-{name}-bar{bar.index}", bar.size, sealed=wary)
+                    memory = BarMemory(
+                        f"pymmio-{name}-bar{bar.index}", bar.size, sealed=wary, of=bar.memory_fd
+                    )
                     undo.callback(memory.close)
                     self.memory[bar.index] = memory
             undo.pop_all()
