@@ -12,7 +12,7 @@ from itertools import product
 import pytest
 
 from pymmio.check.rules import NAMES, preset
-from pymmio.check.rules.table import CELL_SIZE, PAGE
+from pymmio.check.rules.table import CELL_SIZE
 
 POWERS = (1, 2, 4, 8)
 PAGE = 0x1000
@@ -119,7 +119,8 @@ def vfio_region_ops(address: int, width: int) -> Answer:
 
 def vfio_region_ops_tcg(address: int, width: int) -> Answer:
     here = min(width, PAGE - address % PAGE)  # what is in the next page is an access of its own
-    return {cut(address, here, lowest_set_bit) + cut(address + here, width - here, lowest_set_bit)}, False  # fmt: skip
+    first = cut(address, here, lowest_set_bit)
+    return {first + cut(address + here, width - here, lowest_set_bit)}, False
 
 
 # NVMe Base 2.0 §3.1.3: where registers of 64 bits are; everything else here has 32.
