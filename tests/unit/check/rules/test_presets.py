@@ -105,7 +105,7 @@ def test_the_lowest_set_bit_keeps_the_rule_of_tcg(device):
     def as_tcg(is_write, offset, width, value):
         at, done = offset, 0
         while at < offset + width:
-            left = offset + width - at
+            left = min(offset + width, (at // 0x1000 + 1) * 0x1000) - at  # a page at a time
             size = (left | at | 8) & -(left | at | 8)
             shift = 8 * (at - offset)
             if is_write:
