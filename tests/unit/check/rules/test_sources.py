@@ -132,7 +132,7 @@ def nvme(address: int, width: int) -> Answer:
         return set(), True
     if width == 4:
         return {one(address, 4)}, False
-    halves = {((address, 4), (address + 4, 4)), ((address + 4, 4), (address, 4))}
+    halves: set[Stream] = {((address, 4), (address + 4, 4)), ((address + 4, 4), (address, 4))}
     if address in WIDE:
         return halves | {one(address, 8)}, False
     return halves, True  # two registers
