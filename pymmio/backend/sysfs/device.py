@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import fcntl
 import os
 from collections.abc import Collection, Sequence
 from contextlib import ExitStack
+from functools import partial
 
 from pymmio import forks
 from pymmio.arch import pci_ways
@@ -19,6 +21,7 @@ from pymmio.errors import (
     DeviceBusy,
     DeviceGone,
     DeviceNotFound,
+    PermissionRefused,
     PymmioError,
     Unsupported,
 )
@@ -59,15 +62,20 @@ class SysfsDevice:
         self._bars = {} if config_only else {bar.index: bar for bar in function.bars}
         self._write_combined = self._checked(write_combined)
         self._memory: dict[int, MemoryRegion] = {}
+        self._resources: dict[int, OpenFile | PymmioError] = {}
         self._files: list[OpenFile] = []
         self._undo = ExitStack()
         with ExitStack() as undo:
             self._undo = undo
             file = self._open("config", os.O_RDONLY if config_only else os.O_RDWR)
+            if not config_only:
+                self._be_alone(file)
             self._config_info = RegionInfo(
                 CONFIG_REGION, "config", self._config_size(file), writable=not config_only
             )
             self._config = FileRegion(file, self._config_info, self.is_gone)
+            for bar in self._bars.values():
+                self._resources[bar.index] = self._resource(bar)
             if not config_only:
                 self._enable()
             self._undo = undo.pop_all()
@@ -95,6 +103,25 @@ class SysfsDevice:
         self._undo.callback(file.close)
         self._files.append(file)
         return file
+
+    def _resource(self, bar: BarFile) -> OpenFile | PymmioError:
+        """Open the file of a BAR; a refusal is for who asks for that BAR."""
+        is_combined = bar.index in self._write_combined
+        try:
+            return self._open(f"resource{bar.index}{'_wc' if is_combined else ''}", os.O_RDWR)
+        except PermissionRefused as error:
+            return error
+
+    def _be_alone(self, file: OpenFile) -> None:
+        """Keep other programs that use pymmio from the device, as VFIO does for all."""
+        try:
+            fcntl.flock(file.fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise DeviceBusy(
+                f"{self.name} is open already, here or in another program (its file config is "
+                "locked)",
+                hint="A device has one user at a time; ?config only looks",
+            ) from error
 
     def _config_size(self, file: OpenFile) -> int:
         """Return 256 or 4096, which the kernel says by the size of the file."""
@@ -139,7 +166,7 @@ class SysfsDevice:
         return (*map(_info, self._bars.values()), self._config_info)
 
     def open_region(self, index: int) -> FileRegion | MemoryRegion:
-        """Open a region; BARs that are memory are mapped now, so that a refusal comes here.
+        """Open a region; BARs that are memory are mapped once, so that a refusal comes here.
 
         Raises DeviceNotFound, PermissionRefused and Unsupported, with what the kernel minds.
         """
@@ -149,16 +176,18 @@ class SysfsDevice:
         if bar is None:
             there = ", ".join(f"{i.index} ({i.name})" for i in self.region_infos())
             raise DeviceNotFound(f"{self.name} has no region {index}", hint=f"It has {there}")
-        if index in self._memory:
-            return self._memory[index]
-        is_combined = index in self._write_combined
-        file = self._open(f"resource{index}{'_wc' if is_combined else ''}", os.O_RDWR)
+        file = self._resources[index]
+        if not isinstance(file, OpenFile):
+            raise file
         if bar.is_port:
             return FileRegion(file, _info(bar), self.is_gone, self._ports_are_on)
-        region = MemoryRegion(file, bar.page_offset, self._map(bar, file))
-        self._undo.callback(region.close)
-        self._memory[index] = region
-        return region
+        if index not in self._memory:
+            self._map(bar, file).close()  # so that a refusal comes here
+            mapped = partial(self._map, bar, file)
+            region = MemoryRegion(_info(bar), file, bar.page_offset, mapped)
+            self._undo.callback(region.close)
+            self._memory[index] = region
+        return self._memory[index]
 
     def _map(self, bar: BarFile, file: OpenFile) -> MappedRegion:
         what = f"{self.name} BAR{bar.index}"
@@ -169,7 +198,7 @@ class SysfsDevice:
             mapping = self._machine.map(
                 file.fd, bar.page_offset, bar.size, what, writable=True, access=ways[0]
             )
-        except PymmioError as error:
+        except (PermissionRefused, Unsupported) as error:
             raise refusals.not_mapped(self._machine, error, what, self._function.owner) from error
         return MappedRegion(mapping)
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import errno
 import os
+import threading
 from collections.abc import Callable
 from typing import TypedDict
 
@@ -22,7 +23,7 @@ from pymmio.errors import (
     ReadOnly,
     WidthRefused,
 )
-from pymmio.handle import MappedArea, RegionInfo
+from pymmio.handle import RegionInfo
 from pymmio.mmio import MappedRegion
 
 __all__ = ["FileRegion", "MemoryRegion", "OpenFile"]
@@ -185,24 +186,37 @@ class FileRegion:
 class MemoryRegion:
     """A RegionHandle of a BAR that is memory, which sysfs offers as a mapping only.
 
-    ``mapped`` is a mapping of the handle's own; whoever uses ``mmap_source`` makes another.
+    ``mapped`` makes a mapping of the handle's own for single accesses, when they come; whoever
+    uses ``mmap_source`` makes another.
     """
 
-    def __init__(self, file: OpenFile, page_offset: int, mapped: MappedRegion) -> None:
-        size = mapped.size
-        index = int(mapped.name[-1])
-        self.info = RegionInfo(index, f"BAR{index}", size, mappable=(MappedArea(0, size),))
+    def __init__(
+        self,
+        info: RegionInfo,
+        file: OpenFile,
+        page_offset: int,
+        mapped: Callable[[], MappedRegion],
+    ) -> None:
+        self.info = info
         self._file = file
         self._page_offset = page_offset
-        self._mapped = mapped
+        self._make = mapped
+        self._own: MappedRegion | None = None
+        self._lock = threading.Lock()
+
+    def _mapped(self) -> MappedRegion:
+        with self._lock:
+            if self._own is None:
+                self._own = self._make()
+            return self._own
 
     def read(self, offset: int, width: int) -> int:
         """Make one load."""
-        return self._mapped.read(offset, width)
+        return self._mapped().read(offset, width)
 
     def write(self, offset: int, width: int, value: int) -> None:
         """Make one store."""
-        self._mapped.write(offset, width, value)
+        self._mapped().write(offset, width, value)
 
     def mmap_source(self) -> tuple[int, int]:
         """Return the descriptor; a BAR smaller than a page may start inside one."""
@@ -213,8 +227,9 @@ class MemoryRegion:
         return
 
     def close(self) -> None:
-        """Unmap it."""
-        self._mapped.close()
+        """Unmap what the handle has mapped."""
+        if self._own is not None:
+            self._own.close()
 
 
 def _said(place: _Place) -> str:

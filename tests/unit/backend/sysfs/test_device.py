@@ -182,6 +182,43 @@ def test_a_kernel_that_is_locked_down_says_so(tree: FakeTree) -> None:
         opened(tree)
 
 
+def test_a_device_has_one_user_besides_those_who_only_look(tree: FakeTree) -> None:
+    tree.add()
+    with device_of(tree):
+        before = descriptors()
+        with pytest.raises(DeviceBusy, match="open already"):
+            opened(tree)
+        with pytest.raises(DeviceBusy, match="open already"):
+            opened(tree, force=True)
+        assert descriptors() == before
+        opened(tree, config_only=True).close()
+    assert tree.writes == [("enable", "1"), ("enable", "0")]
+    opened(tree).close()
+
+
+def test_a_bar_that_this_user_was_not_given_is_refused_when_it_is_asked_for(
+    tree: FakeTree,
+) -> None:
+    tree.add(bars={0: (0xFE00_0000, 0x4000, MEMORY), 2: (0xC000, 0x20, PORTS)})
+    tree.refuse["resource0"] = errno.EACCES
+    with device_of(tree) as device:
+        device.config.update_command(on=1)
+        assert device.region(2).read8(0) == 0
+        with pytest.raises(PermissionRefused, match="resource0"):
+            device.region(0)
+
+
+def test_a_region_that_is_refused_leaves_nothing(tree: FakeTree) -> None:
+    tree.add()
+    with Device(DeviceUri("sysfs", EDU), opened(tree), access=Access.PREAD) as device:
+        before = descriptors()
+        with pytest.raises(Unsupported, match="access='pread'"):
+            device.region(0)
+        assert descriptors() == before
+        with open("/proc/self/maps", encoding="ascii") as maps:
+            assert not any(str(tree.root) in line for line in maps)
+
+
 def test_closing_leaves_nothing_behind(tree: FakeTree) -> None:
     tree.add(bars={0: (0xFE00_0000, 0x4000, MEMORY), 2: (0xC000, 0x20, PORTS)})
     before = descriptors()

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pymmio.backend.sysfs import devmem
 from pymmio.backend.sysfs.devmem import look_at_physical, open_physical
 from pymmio.backend.sysfs.machine import Machine
 from pymmio.errors import (
@@ -21,6 +20,7 @@ from pymmio.errors import (
     PymmioError,
     Unsupported,
 )
+from pymmio.mmio import AccessRule
 from pymmio.policy import set_policy
 from pymmio.uri import DeviceUri
 from tests.unit.backend.sysfs.fake_tree import FakeTree
@@ -217,7 +217,7 @@ def test_no_addresses_are_refused(start: int, size: int) -> None:
 
 def test_plain_bytes_of_an_uncached_range_are_refused() -> None:
     with pytest.raises(BadArgument, match="cached=True"):
-        open_physical(PMEM, 16, rule=devmem.AccessRule(ram_like=True))
+        open_physical(PMEM, 16, rule=AccessRule(ram_like=True))
 
 
 def test_the_policy_is_asked_first(tmp_path: Path) -> None:
