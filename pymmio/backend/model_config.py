@@ -154,6 +154,10 @@ class ConfigModel:
 
         def add(identity: int, size: int) -> int:
             nonlocal link, at
+            if at + size > 0x100:
+                raise DeclarationError(
+                    f"{type(model).__name__}: its capabilities do not fit 256 bytes"
+                )
             self._put("<B", link, at)
             self._put("<B", at, identity)
             here, link = at, at + 1
