@@ -6,7 +6,7 @@ backend and the vfio-user server are both built on :class:`ServedDevice`.
 
 from pymmio.backend.served.device import DeviceMemory, ServedDevice
 from pymmio.backend.served.find import MODEL_GROUP, make_model, model_names
-from pymmio.backend.served.interrupts import ServedIrq
+from pymmio.backend.served.interrupts import ServedIrq, empty_eventfd
 from pymmio.backend.served.memory import BarMemory
 from pymmio.backend.served.words import SharedDoorbells, mappable_doorbells
 
@@ -17,6 +17,7 @@ __all__ = [
     "ServedDevice",
     "ServedIrq",
     "SharedDoorbells",
+    "empty_eventfd",
     "make_model",
     "mappable_doorbells",
     "model_names",

@@ -14,7 +14,7 @@ from pymmio.backend.model_config import ConfigModel
 from pymmio.errors import Unsupported
 from pymmio.handle import IrqKind
 
-__all__ = ["ServedIrq"]
+__all__ = ["ServedIrq", "empty_eventfd"]
 
 _MESSAGES = (IrqKind.MSI, IrqKind.MSIX)
 
@@ -194,8 +194,7 @@ class ServedIrq:
         """
         writing = self._writing
         if writing is not None and writing == self._waiting:
-            with contextlib.suppress(OSError):
-                os.preadv(writing[0], [bytearray(8)], -1, os.RWF_NOWAIT)
+            empty_eventfd(writing[0])
         self._waiting = writing
 
 
@@ -204,3 +203,17 @@ def _has_room(eventfd: int) -> bool:
     poll = select.poll()
     poll.register(eventfd, select.POLLOUT)
     return any(events & select.POLLOUT for _, events in poll.poll(0))
+
+
+def empty_eventfd(eventfd: int) -> None:
+    """Read an eventfd of somebody else's, which may be a blocking one; do not wait."""
+    try:
+        os.preadv(eventfd, [bytearray(8)], -1, os.RWF_NOWAIT)
+    except BlockingIOError:
+        return  # its counter is 0
+    except OSError:  # kernels before 5.8, and emulators, know no such flag here
+        poll = select.poll()
+        poll.register(eventfd, select.POLLIN)
+        if poll.poll(0):
+            with contextlib.suppress(BlockingIOError):
+                os.eventfd_read(eventfd)

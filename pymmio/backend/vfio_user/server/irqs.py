@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 
-from pymmio.backend.served import ServedIrq
+from pymmio.backend.served import ServedIrq, empty_eventfd
 from pymmio.backend.vfio_user.descriptors import Descriptors
 from pymmio.backend.vfio_user.messages import (
     IrqAction,
@@ -98,8 +97,7 @@ class ClientIrqs:
 
     def unmask_by_eventfd(self) -> None:
         """Obey ``unmask_fd``, which can be read."""
-        with contextlib.suppress(BlockingIOError):  # the client was faster: it is 0 again
-            os.preadv(self.unmask_fd, [bytearray(8)], -1, os.RWF_NOWAIT)  # it may be a blocking one
+        empty_eventfd(self.unmask_fd)
         self._irq.unmask_intx()
 
     def _switch_off(self, kind: IrqKind) -> None:
