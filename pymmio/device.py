@@ -43,6 +43,7 @@ from pymmio.mmio import (
     Region,
     SparseRegion,
 )
+from pymmio.mmio.pauses import Pauses
 from pymmio.pci import BarKind, Command, ConfigSpace
 from pymmio.pci.diagnosis import Diagnosis, gone
 from pymmio.policy import authorise
@@ -136,6 +137,7 @@ class Device(Function):
         self._enabled_master = False
         self._explain: Callable[[PymmioError], PymmioError] | None = None
         self._mappings: list[Mapping] = []
+        self._pauses = Pauses()
         self._placed: list[tuple[int, int, Mapping]] = []  # by region and offset in it
         self._called: list[HandleRegion] = []
         self._why: Callable[[], PymmioError] | None = None
@@ -216,7 +218,11 @@ class Device(Function):
         handle = self.handle.open_region(info.index)
         name = f"{self.name} {info.name}"
         calls = Access.PREAD if handle.pread_source() is not None else Access.MESSAGE
-        rest = HandleRegion(handle, access=calls, name=name, rule=rule, explain=self._explain)
+        # who resets uses configuration space himself: it is not paused
+        pauses = self._pauses if info.index != CONFIG_REGION else None
+        rest = HandleRegion(
+            handle, access=calls, name=name, rule=rule, explain=self._explain, pauses=pauses
+        )
         way = self._access if info.index != CONFIG_REGION else Access.AUTO
         source = handle.mmap_source() if info.mappable else None
         offered = _mapped_ways(info) if source is not None else ()
@@ -314,6 +320,7 @@ class Device(Function):
             for mapping in self._mappings:
                 mapping.pause()
                 undo.callback(mapping.resume)
+            undo.enter_context(self._pauses.during())
             self._reset = BoundedCall(reset, name=f"pymmio reset of {self.name}")
             if not self._reset.wait(timeout_s):
                 late = f"{self.name}: a reset has not come back from the kernel"

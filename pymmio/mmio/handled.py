@@ -18,6 +18,7 @@ from pymmio.errors import (
 from pymmio.handle import Access, MakesBlocks, RegionHandle
 from pymmio.mmio.access import PCI, AccessRule, plan
 from pymmio.mmio.doorbell import Doorbell
+from pymmio.mmio.pauses import Pauses
 from pymmio.mmio.region import Region, check_window
 
 __all__ = ["HandleRegion"]
@@ -27,7 +28,7 @@ class HandleRegion(Region):
     """A region behind a :class:`~pymmio.handle.RegionHandle` (pread, message).
 
     ``explain`` is asked about each failed access and each wait that timed out; it returns the
-    exception to be raised.
+    exception to be raised.  An access that failed during one of the ``pauses`` is made again.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class HandleRegion(Region):
         size: int | None = None,
         rule: AccessRule = PCI,
         explain: Callable[[PymmioError], PymmioError] | None = None,
+        pauses: Pauses | None = None,
     ) -> None:
         info = handle.info
         self.handle = handle
@@ -50,6 +52,7 @@ class HandleRegion(Region):
         self._offset = offset
         self._swap = rule.byteorder == "big"  # handles speak little-endian
         self._explain = explain
+        self._pauses = pauses or Pauses()
         self._state = "open"
         self._why: Callable[[], PymmioError] | None = None
         self._windows: list[HandleRegion] = []
@@ -59,10 +62,13 @@ class HandleRegion(Region):
     def _load(self, offset: int, width: int) -> int:
         if not self.handle.info.readable:
             raise WriteOnly(f"{self.name} cannot be read", region=self.name, offset=offset)
-        try:
-            value = self.handle.read(self._offset + offset, width)
-        except AccessFault as error:
-            raise self._explained(error)  # noqa: B904 (a DeviceGone names its cause itself)
+        while True:
+            before = self._pauses.count
+            try:
+                value = self.handle.read(self._offset + offset, width)
+                break
+            except AccessFault as error:
+                self._raise_unless_paused(before, error)
         return int.from_bytes(value.to_bytes(width, "little"), "big") if self._swap else value
 
     def _store(self, offset: int, width: int, value: int) -> None:
@@ -73,10 +79,19 @@ class HandleRegion(Region):
             )  # fmt: skip
         if self._swap:
             value = int.from_bytes(value.to_bytes(width, "little"), "big")
-        try:
-            self.handle.write(self._offset + offset, width, value)
-        except AccessFault as error:
-            raise self._explained(error)  # noqa: B904 (a DeviceGone names its cause itself)
+        while True:
+            before = self._pauses.count
+            try:
+                self.handle.write(self._offset + offset, width, value)
+                return
+            except AccessFault as error:
+                self._raise_unless_paused(before, error)
+
+    def _raise_unless_paused(self, before: int, error: AccessFault) -> None:
+        """Return, when a pause is over, where that was all; nothing was accessed."""
+        if not self._pauses.passed(before):
+            raise self._explained(error)
+        self._require_open()
 
     def _explained(self, error: PymmioError) -> PymmioError:
         return error if self._explain is None else self._explain(error)
@@ -144,6 +159,7 @@ class HandleRegion(Region):
             size=size,
             rule=rule or self.rule,
             explain=self._explain,
+            pauses=self._pauses,
         )
         self._windows.append(window)
         return window
