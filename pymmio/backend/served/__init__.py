@@ -6,6 +6,7 @@ backend and the vfio-user server are both built on :class:`ServedDevice`.
 
 from pymmio.backend.served.device import DeviceMemory, ServedDevice
 from pymmio.backend.served.find import MODEL_GROUP, make_model, model_names
+from pymmio.backend.served.guarded import GuardedMemory
 from pymmio.backend.served.interrupts import ServedIrq, empty_eventfd
 from pymmio.backend.served.memory import BarMemory
 from pymmio.backend.served.words import SharedDoorbells, mappable_doorbells
@@ -13,6 +14,7 @@ from pymmio.backend.served.words import SharedDoorbells, mappable_doorbells
 __all__ = [
     "BarMemory",
     "DeviceMemory",
+    "GuardedMemory",
     "MODEL_GROUP",
     "ServedDevice",
     "ServedIrq",

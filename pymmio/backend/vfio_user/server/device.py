@@ -7,9 +7,9 @@ from collections.abc import Iterator
 
 from pymmio.backend.model import DeviceModel
 from pymmio.backend.model_config import SIZE as CONFIG_SIZE
-from pymmio.backend.served import DeviceMemory, ServedDevice
+from pymmio.backend.served import DeviceMemory, GuardedMemory, ServedDevice
 from pymmio.backend.vfio_user.server.refusal import Refusal
-from pymmio.errors import IommuFault
+from pymmio.errors import AccessFault, IommuFault
 from pymmio.handle import CONFIG_REGION
 
 __all__ = ["REGIONS", "VfioUserDevice"]
@@ -28,12 +28,22 @@ class VfioUserDevice(ServedDevice):
     def __init__(self, model: DeviceModel, name: str) -> None:
         super().__init__(model, name, wary=True)
         self.client_memory: DeviceMemory | None = None
+        self._guarded: dict[int, GuardedMemory] = {}
         self.config_size = CONFIG_SIZE if model.is_pcie else CONVENTIONAL_CONFIG_SIZE
         try:
+            for index, memory in self.memory.items():
+                what = f"{name} BAR{index}"
+                self._guarded[index] = GuardedMemory(memory.fd, memory.size, what)
             model.attach(self)
         except BaseException:
             self.free()
             raise
+
+    def free(self) -> None:
+        """Free the memory of the BARs and close the model; once."""
+        while self._guarded:
+            self._guarded.popitem()[1].close()
+        super().free()
 
     @property
     def device_memory(self) -> DeviceMemory:
@@ -70,7 +80,10 @@ class VfioUserDevice(ServedDevice):
             return self.config.read(offset, size).to_bytes(size, "little")
         if index in self.memory:
             self.require_decoding(index, offset, size, is_write=False)
-            return self.memory[index].map[offset : offset + size]
+            data = self._guarded[index].read(offset, size)
+            if data is None:
+                raise self._cut_off(index, offset, size, is_write=False)
+            return data
         pieces = (
             self.bar_read(index, at, width).to_bytes(width, "little")
             for at, width in accesses(offset, size)
@@ -83,11 +96,23 @@ class VfioUserDevice(ServedDevice):
             self._write_config(offset, len(data), int.from_bytes(data, "little"))
         elif index in self.memory:
             self.require_decoding(index, offset, len(data), is_write=True)
-            self.memory[index].map[offset : offset + len(data)] = data
+            if not self._guarded[index].write(offset, data):
+                raise self._cut_off(index, offset, len(data), is_write=True)
         else:
             for at, width in accesses(offset, len(data)):
                 piece = data[at - offset : at - offset + width]
                 self.bar_write(index, at, width, int.from_bytes(piece, "little"))
+
+    def _cut_off(self, index: int, offset: int, size: int, *, is_write: bool) -> AccessFault:
+        """Return what is raised where memory that the model shares was cut off by others."""
+        region = f"BAR{index}"
+        return AccessFault(
+            f"{self.name} {region}: there is no memory any more at {offset:#x}",
+            region=region,
+            offset=offset,
+            width=size,
+            is_write=is_write,
+        )
 
     def _write_config(self, offset: int, width: int, value: int) -> None:
         self.config.write(offset, width, value)

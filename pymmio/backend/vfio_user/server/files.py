@@ -13,19 +13,14 @@ import fcntl
 import os
 import stat
 from dataclasses import dataclass
-from typing import Any
 
-from pymmio.arch import ffi, lib
+from pymmio.backend.served import GuardedMemory
 from pymmio.backend.vfio_user.server.refusal import Refusal
 from pymmio.errors import PymmioError
-from pymmio.mmio import Mapping
 
 __all__ = ["ClientFile", "ClientFiles"]
 
 _F_GET_SEALS = getattr(fcntl, "F_GET_SEALS", 1034)
-
-
-_MOVED = ffi.new("size_t *")  # nobody asks how far a copy that failed has come
 
 
 @dataclass(eq=False, slots=True)
@@ -33,40 +28,8 @@ class ClientFile:
     """A file of the client's, mapped from its beginning as far as it reaches."""
 
     key: tuple[int, int, bool]
-    mapping: Mapping
+    memory: GuardedMemory
     users: int = 0
-
-    def read(self, offset: int, size: int) -> bytes | None:
-        """Copy bytes out; None where the file was cut off."""
-        data = bytearray(size)
-        target = ffi.from_buffer(data)
-        try:
-            return bytes(data) if self._copy(lib.pm_copy_from, target, offset, size) else None
-        finally:
-            ffi.release(target)
-
-    def write(self, offset: int, data: memoryview) -> bool:
-        """Copy bytes in; False where the file was cut off, some may be written then."""
-        source = ffi.from_buffer(data)
-        try:
-            return self._copy(lib.pm_copy_to, source, offset, len(data))
-        finally:
-            ffi.release(source)
-
-    def _copy(self, copy: Any, memory: Any, offset: int, size: int) -> bool:
-        """Copy in as few pieces of one width each as there can be."""
-        done = 0
-        while done < size:
-            at, left = offset + done, size - done
-            if at % 8 == 0 and left >= 8:
-                width, count = 8, left & ~7
-            else:
-                width = next(w for w in (4, 2, 1) if at % w == 0 and left >= w)
-                count = width
-            if copy(self.mapping.cdata, at, memory + done, count, width, _MOVED):
-                return False
-            done += count
-        return True
 
 
 class ClientFiles:
@@ -97,18 +60,16 @@ class ClientFiles:
         file = self._files.get(key)
         if file is None and len(self._files) >= self._most:
             raise Refusal(errno.ENOSPC, f"{self._most} files of memory are in use")
-        if file is None or file.mapping.size < end:
+        if file is None or file.memory.size < end:
             try:
-                mapping = Mapping.of_file(
-                    fd, 0, facts.st_size, "memory of the client", writable=writable
-                )
+                memory = GuardedMemory(fd, facts.st_size, "the client's memory", writable=writable)
             except PymmioError:
                 return None
             if file is None:
-                file = self._files[key] = ClientFile(key, mapping)
+                file = self._files[key] = ClientFile(key, memory)
             else:
-                file.mapping.close()
-                file.mapping = mapping
+                file.memory.close()
+                file.memory = memory
         file.users += 1
         return file
 
@@ -117,7 +78,7 @@ class ClientFiles:
         file.users -= 1
         if not file.users:
             del self._files[file.key]
-            file.mapping.close()
+            file.memory.close()
 
 
 def _is_memory(fd: int) -> bool:

@@ -121,13 +121,13 @@ class ClientMemory:
             piece = view[start - iova : end - iova]
             if one.file is None:
                 self._by_message.dma_write(start, piece)
-            elif not one.file.write(one.file_offset + start - one.start, piece):
+            elif not one.file.memory.write(one.file_offset + start - one.start, piece):
                 raise _cut_off(by, start, end)
 
     def _read(self, one: _Lent, start: int, end: int, by: str | None) -> bytes:
         if one.file is None:
             return self._by_message.dma_read(start, end - start)
-        data = one.file.read(one.file_offset + start - one.start, end - start)
+        data = one.file.memory.read(one.file_offset + start - one.start, end - start)
         if data is None:
             raise _cut_off(by, start, end)
         return data

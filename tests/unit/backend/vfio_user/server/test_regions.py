@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pymmio.backend.model import BarSpec
 from pymmio.backend.vfio_user.messages import (
     Command,
     DeviceFlags,
@@ -22,7 +23,16 @@ from pymmio.backend.vfio_user.messages import (
     WriteMulti,
     WriteMultiReply,
 )
-from tests.unit.backend.vfio_user.server.raw import COMMAND, MEMORY, Refused, served
+from pymmio.backend.vfio_user.server import serve
+from tests.unit.backend.vfio_user.server.raw import (
+    COMMAND,
+    MEMORY,
+    RawClient,
+    Refused,
+    Rig,
+    memory,
+    served,
+)
 
 
 def test_a_pci_device_that_can_be_reset_has_nine_regions_and_five_kinds_of_interrupts(
@@ -217,3 +227,30 @@ def test_a_model_that_raises_is_an_error_for_the_client_and_a_report(tmp_path: P
         assert client.read(0, 0, 1) == b"\x03"
         assert len(problems) == 2
         assert "a bug of the model" in problems[0]
+
+
+def test_memory_of_the_models_own_that_is_cut_off_is_an_error_and_not_the_end(
+    tmp_path: Path,
+) -> None:
+    with memory(0x2000) as shared:
+        model = Rig()
+        model.bars = (BarSpec(2, 0x2000, ram=True, memory_fd=shared),)
+        model.msix_vectors = 0
+        with serve(model, tmp_path / "s") as server:
+            client = RawClient(server.path)
+            client.agree()
+            client.switch_on()
+            client.write(2, 0x1004, b"odd")
+            assert os.pread(shared, 3, 0x1004) == b"odd"
+            _, (fd,) = client.region(2)
+            os.ftruncate(fd, 0x1000)
+            os.close(fd)
+            for attempt in (
+                lambda: client.read(2, 0x1000, 8),
+                lambda: client.write(2, 0xFFC, bytes(8)),
+            ):
+                with pytest.raises(Refused) as caught:
+                    attempt()
+                assert caught.value.number == errno.EIO
+            assert client.read(2, 0, 1) == b"\0"
+            client.close()
