@@ -11,11 +11,13 @@ forces the way of all mappings.
 from __future__ import annotations
 
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import time
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,6 +26,7 @@ from tests.arch.python import ensure_python
 from tests.bigendian.stage import S390X, ForeignCode, make, name_of_stage
 from tests.debian import PackagesUnavailable
 from tests.guest.cache import locked
+from tests.guest.process import IF_PARENT
 
 SUITE = ("tests/unit", "tests/property", "tests/contract", "tests/drivers")
 CASES = ("tests/bigendian/cases/case_ways.py",)
@@ -39,6 +42,7 @@ PYTEST = (
     *("-o", f"faulthandler_timeout={SLOW_S}"),
 )
 DEADLINE_S = 1200.0
+ENDS_WITH_PARENT = ("setpriv", "--pdeathsig", "KILL", "--")
 LOCK_TIMEOUT_S = 1800.0
 PROCESSES = max(2, os.cpu_count() or 1)
 
@@ -112,7 +116,9 @@ def main(arguments: list[str]) -> int:
 
 def _do(python: Path, arguments: list[str]) -> int:
     if arguments[:1] == ["--python"]:
-        return _run(python, arguments[1:]).returncode
+        project = python.parents[1] / "project"
+        command = [str(python), *arguments[1:]]
+        return subprocess.run(command, cwd=project, env=_environment()).returncode
     if arguments[:1] == ["--way"]:
         return _show(python, [Part(tuple(arguments[2:]), arguments[1])])
     if arguments:
@@ -124,16 +130,17 @@ def _show(python: Path, wanted: list[Part]) -> int:
     """Run parts side by side; print what each says when it is over; return 1 if one failed."""
     bad = 0
 
-    def run(part: Part) -> tuple[Part, subprocess.CompletedProcess[str], float]:
+    def run(part: Part) -> tuple[Part, int, str, float]:
         start = time.monotonic()
-        done = _run(python, part.command(), is_captured=True, **part.variables(python))
-        return part, done, time.monotonic() - start
+        status, said = _captured(python, part.command(), **part.variables(python))
+        return part, status, said, time.monotonic() - start
 
     with ThreadPoolExecutor(PROCESSES) as pool:
-        for part, done, seconds in pool.map(run, wanted):
-            is_good = done.returncode in (0, NO_TESTS_RAN)
-            print(f"--- {part.title}: status {done.returncode}, {seconds:.0f} s", flush=True)
-            print(done.stdout if not is_good else _last_lines(done.stdout), flush=True)
+        for ended in as_completed([pool.submit(run, part) for part in wanted]):
+            part, status, said, seconds = ended.result()
+            is_good = status in (0, NO_TESTS_RAN)
+            print(f"--- {part.title}: status {status}, {seconds:.0f} s", flush=True)
+            print(_last_lines(said) if is_good else said, flush=True)
             bad |= not is_good
     return bad
 
@@ -144,32 +151,42 @@ def _last_lines(output: str) -> str:
     return "\n".join([*telling, *lines[-1:]])
 
 
-def _run(
-    python: Path, arguments: list[str], *, is_captured: bool = False, **variables: str
-) -> subprocess.CompletedProcess[str]:
-    environment = dict(
+def _environment(**variables: str) -> dict[str, str]:
+    return dict(
         os.environ,
         HYPOTHESIS_PROFILE="emulated",
         PYTHONPATH="",
         PYTHONUNBUFFERED="1",
         **variables,
     )
-    command = [str(python), *arguments]
-    try:
-        return subprocess.run(
-            command,
+
+
+def _captured(python: Path, arguments: list[str], **variables: str) -> tuple[int, str]:
+    """Return status and output; what the process left running is ended.
+
+    The output goes to a file: a pipe would be open as long as any process that was left behind.
+    """
+    with tempfile.TemporaryFile() as output:
+        process = subprocess.Popen(
+            [*ENDS_WITH_PARENT, "sh", "-c", IF_PARENT, str(os.getpid()), str(python), *arguments],
             cwd=python.parents[1] / "project",
-            env=environment,
+            env=_environment(**variables),
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE if is_captured else None,
-            stderr=subprocess.STDOUT if is_captured else None,
-            text=True,
-            errors="replace",
-            timeout=DEADLINE_S,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
         )
-    except subprocess.TimeoutExpired as late:
-        said = late.stdout.decode(errors="replace") if isinstance(late.stdout, bytes) else ""
-        return subprocess.CompletedProcess(command, 1, f"{said}\nmore than {DEADLINE_S:.0f} s")
+        late = ""
+        try:
+            status = process.wait(DEADLINE_S)
+        except subprocess.TimeoutExpired:
+            status, late = 1, f"\nmore than {DEADLINE_S:.0f} s"
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        output.seek(0)
+        return status, output.read().decode(errors="replace") + late
 
 
 if __name__ == "__main__":
