@@ -87,6 +87,10 @@ def build(
         properties[_MEMORY_PROPERTY.get(options.model, "memdev")] = "memory0"
         if is_placed(options):
             properties["memaddr"] = f"{plan.device_memory:#x}"
+    if options.server is not None:
+        path = options.server.replace(",", ",,")
+        arguments += ["-chardev", f"socket,id=server0,path={path}"]
+        properties["chardev"] = "server0"
     device = DeviceWords(options.device)
     if "romfile" not in device.properties:
         properties["romfile"] = ""  # of no use here, and often in a package that is missing

@@ -27,6 +27,7 @@ KNOWN = {
     "machine": "q35 or pc",
     "memory": "file with the contents of a device's memory",
     "ram": "how much memory there is for DMA (1G)",
+    "server": "socket that the device talks to (ivshmem-doorbell, vhost-user)",
     "size": "size of the file of drive or memory, which is made if it is missing",
     "timeout": "seconds that QEMU may take to answer (30)",
 }
@@ -53,6 +54,7 @@ class Options:
     drive: str | None = None
     format: str = "raw"
     memory: str | None = None
+    server: str | None = None
     size: int | None = None
     iommu: bool = True
     timeout_s: float = 30.0
@@ -87,6 +89,7 @@ class Options:
             drive=_path("drive", given),
             format=given.get("format", "raw"),
             memory=_path("memory", given),
+            server=_path("server", given),
             size=None if size is None else _size("size", size),
             iommu=_switch("iommu", given["iommu"]) if "iommu" in given else has_iommu,
             timeout_s=_seconds(given.get("timeout", "30")),
