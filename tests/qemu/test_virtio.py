@@ -12,6 +12,7 @@ import pytest
 from pymmio.errors import DeviceGone, FeatureMissing, Unsupported
 from pymmio.virtio import EVENT_IDX, INDIRECT_DESC, RING_PACKED, VirtioDevice
 from pymmio_drivers.virtio_pmem import VirtioPmem
+from pymmio_drivers.virtio_shm import VirtioSharedMemory
 
 RINGS = {
     "split": (),
@@ -148,3 +149,17 @@ def test_pmem_is_in_the_file_after_a_flush(binary: str, interrupts, tmp_path: Pa
     assert file.read_bytes()[12345:12355] == b"persistent"
     with VirtioPmem.open(uri, interrupts=interrupts) as pmem:
         assert pmem.read(12345, 10) == b"persistent"
+
+
+def test_gpu_shows_its_host_visible_memory(binary: str) -> None:
+    if binary == "system":
+        with VirtioSharedMemory.open("qemu:virtio-gpu-pci") as gpu:
+            assert list(gpu.regions) == []
+        return
+    with VirtioSharedMemory.open("qemu:virtio-gpu-pci,hostmem=64M") as gpu:
+        assert [(one.id, one.size) for one in gpu.regions] == [(1, 64 << 20)]
+        assert gpu.purpose(1) == "host visible"
+        memory = gpu.map(1)
+        assert memory.size == 64 << 20
+        assert not memory.is_dereferenceable
+        memory.read_into(0, bytearray(64))
