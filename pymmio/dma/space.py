@@ -309,14 +309,15 @@ class DmaSpace:
     def __del__(self) -> None:
         # Attributes may be missing when __init__ failed.
         if getattr(self, "_allocations", None) and not self.closed:
+            left = self.mapped_bytes
+            self._strand()  # first: a warning may be an exception
             warnings.warn(
-                f"the DMA space of {self.name} was not closed; {self.mapped_bytes} bytes stay"
+                f"the DMA space of {self.name} was not closed; {left} bytes stay"
                 " mapped until this program ends",
                 ResourceWarning,
                 stacklevel=2,
                 source=self,
             )
-            self._strand()
 
 
 def _require_fit(iova: Iova, size: int, align: int | None, address_bits: int) -> None:

@@ -8,6 +8,7 @@ interrupt, and every millisecond for programs that poll memory.
 from __future__ import annotations
 
 import ctypes
+import mmap
 import re
 import threading
 import time
@@ -17,7 +18,7 @@ from pymmio.arch.barriers import dma_rmb, dma_wmb
 from pymmio.dma.memory import SharedMemory
 from pymmio.dma.placed import PlacesMemory, TellsTranslation
 from pymmio.dma.refused import RefusesDma
-from pymmio.errors import BudgetExceeded, Unsupported
+from pymmio.errors import BudgetExceeded, DmaError, Unsupported
 from pymmio.handle import DmaHandle, Iova, IovaRange
 from pymmio.trace import DmaEvent, EventSink, MemoryEvent, RecordingSink
 
@@ -34,6 +35,12 @@ _CHANGED = re.compile(rb"[^\0](?:\0{0,7}[^\0])*")
 _libc = ctypes.CDLL(None)
 _libc.memcmp.argtypes = (ctypes.c_void_p, ctypes.c_void_p, ctypes.c_size_t)
 _libc.memcmp.restype = ctypes.c_int
+_libc.mmap.argtypes = (
+    ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long,
+)  # fmt: skip
+_libc.mmap.restype = ctypes.c_void_p
+_libc.munmap.argtypes = (ctypes.c_void_p, ctypes.c_size_t)
+_MAP_FAILED = ctypes.c_void_p(-1).value
 
 
 def traced_dma(inner: DmaHandle, sink: EventSink) -> DmaHandle:
@@ -140,12 +147,12 @@ class ShadowedDma(TracedDma):
                     f" {watched:#x} would be mapped",
                     hint="Give RecordingSink a larger memory_limit=; each access takes longer then",
                 )
-            pair = _Pair(address, size)
+            pair = _Pair(fd, fd_offset, size)
             try:
                 at = pair.shadow
                 self.inner.map(iova, size, address=at.address, fd=at.fd, fd_offset=0)
             except BaseException:
-                pair.shadow.close()
+                pair.close()
                 raise
             self._pairs[iova] = pair
             self._report("map", iova, size)
@@ -163,7 +170,7 @@ class ShadowedDma(TracedDma):
             pair = self._pairs.pop(iova, None)
             self._report("unmap", iova, size)
             if pair is not None:
-                pair.shadow.close()
+                pair.close()
 
     def push(self) -> None:
         """Give the device what the program has written."""
@@ -210,16 +217,32 @@ class ShadowedDma(TracedDma):
 
 
 class _Pair:
-    """The program's memory, the device's shadow of it, and what both had last time."""
+    """The program's memory, the device's shadow of it, and what both had last time.
 
-    def __init__(self, address: int, size: int) -> None:
-        self.address = address
+    The program's memory is mapped once more: it may go away without a word, when a program
+    forgets its device.
+    """
+
+    def __init__(self, fd: int, fd_offset: int, size: int) -> None:
         self.size = size
         self.shadow = SharedMemory(size)
+        both = mmap.PROT_READ | mmap.PROT_WRITE
+        address = _libc.mmap(None, size, both, mmap.MAP_SHARED, fd, fd_offset)
+        if address == _MAP_FAILED:
+            self.shadow.close()
+            raise DmaError(
+                f"a recording cannot map {size} bytes of DMA memory",
+                hint="Free memory, or trace with another sink",
+            )
+        self.address: int = address
         self._base = ctypes.create_string_buffer(size)
         self._base_address = ctypes.addressof(self._base)
         ctypes.memmove(self._base_address, address, size)
         ctypes.memmove(self.shadow.address, self._base_address, size)
+
+    def close(self) -> None:
+        _libc.munmap(self.address, self.size)
+        self.shadow.close()
 
     def push(self) -> None:
         for at, data, changed in self._changes(self.address):

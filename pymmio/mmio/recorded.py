@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable
 
 from pymmio.errors import Closed, PymmioError, ReadOnly, WriteOnly
+from pymmio.handle import CONFIG_REGION
 from pymmio.mmio.access import AccessRule, plan
 from pymmio.mmio.doorbell import Doorbell
 from pymmio.mmio.region import Region
@@ -49,7 +50,7 @@ class RecordedRegion(Region):
         self._made("write", offset, width, store)
 
     def _made(self, kind: str, offset: int, width: int, call: Callable[[], int]) -> int:
-        with self.sink.around():
+        with self.sink.around(waits=self.index != CONFIG_REGION):
             start_ns = time.monotonic_ns()
             value: int | None = None
             error: str | None = None

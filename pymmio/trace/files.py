@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
 from types import TracebackType
@@ -138,6 +139,8 @@ class RecordingSink(JsonLinesSink):
         self.memory_limit = memory_limit
         self._watches: list[SharedMemoryWatch] = []
         self._run: AccessEvent | None = None
+        self._gate = threading.Event()
+        self._gate.set()
 
     def watch(self, memory: SharedMemoryWatch) -> None:
         """Keep this memory in step from now on."""
@@ -145,9 +148,18 @@ class RecordingSink(JsonLinesSink):
             self._watches.append(memory)
 
     @contextmanager
-    def around(self) -> Iterator[None]:
-        """Make one access in the body: nobody else does meanwhile, the memory is in step."""
+    def around(self, *, waits: bool = True) -> Iterator[None]:
+        """Make one access in the body: nobody else does meanwhile, the memory is in step.
+
+        It waits for the end of a reset, unless ``waits`` is False (configuration space).
+        """
         with self.lock:
+            while waits and not self._gate.is_set():
+                self.lock.release()
+                try:
+                    self._gate.wait()
+                finally:
+                    self.lock.acquire()
             for memory in self._watches:
                 memory.push()
             yield
@@ -191,9 +203,18 @@ class RecordingSink(JsonLinesSink):
             memory.push()
         self._pull()
 
-    def alone(self) -> AbstractContextManager[object]:
-        """Keep other threads from accesses."""
-        return self.lock
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep accesses from being made, those of configuration space excepted.
+
+        The lock is not held in the body: what resets a device may do so in another thread.
+        """
+        with self.lock:
+            self._gate.clear()
+        try:
+            yield
+        finally:
+            self._gate.set()
 
     def __call__(self, event: AccessEvent) -> None:
         """Write an access."""

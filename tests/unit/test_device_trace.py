@@ -188,3 +188,41 @@ def test_accesses_of_threads_while_a_recording_is_made(tmp_path: Path) -> None:
         events = read(file, "session").events
     assert sum(isinstance(e, AccessEvent) and e.index == 0 for e in events) == 300
     assert sum(event.kind == "reset" for event in events) == 5
+
+
+def test_what_resets_a_device_may_look_at_it_in_another_thread(tmp_path: Path) -> None:
+    with pymmio.open_device("sim:edu", trace=RecordingSink(tmp_path / "s.jsonl")) as device:
+        inner, seen = device.handle.reset, []
+
+        def reset() -> None:
+            seen.append(device.config.vendor_id)
+            inner()
+
+        device.handle.reset = reset
+        device.reset(timeout_s=60)
+        assert seen == [0x1234]
+
+
+def test_accesses_wait_for_the_end_of_a_reset(tmp_path: Path) -> None:
+    path = tmp_path / "s.jsonl"
+    with pymmio.open_device("sim:edu", trace=RecordingSink(path)) as device:
+        bar = device.region(0)
+        inner = device.handle.reset
+        threads: list[threading.Thread] = []
+
+        def reset() -> None:
+            threads.append(threading.Thread(target=bar.read32, args=(0,)))
+            threads[0].start()
+            inner()
+
+        device.handle.reset = reset
+        device.reset()
+        threads[0].join(60)
+        assert not threads[0].is_alive()
+    with path.open("rb") as file:
+        kinds = [
+            event.kind
+            for event in read(file, "s").events
+            if event.kind == "reset" or getattr(event, "index", 7) == 0
+        ]
+    assert kinds == ["reset", "read"]
