@@ -110,7 +110,8 @@ typedef struct pm_words {
 void pm_words_clear(pm_words *words);
 int pm_words_take(pm_words *words, uint32_t *places, uint32_t *values, int room);
 int pm_words_wait(pm_words *areas, int area_count, struct pollfd *fds, int fd_count,
-                  int64_t spin_ns, int64_t pause_ns, int64_t timeout_ns);
+                  int64_t spin_ns, int64_t least_pause_ns, int64_t most_pause_ns,
+                  int64_t timeout_ns);
 
 /* <sys/mman.h>: mappings without a second file descriptor, unlike Python's mmap */
 #define PROT_READ ...

@@ -8,7 +8,6 @@
 #include "pymmio/arch/io.h"
 
 #define IDLE_PAIR 0xFFFFFFFFFFFFFFFFull
-#define FIRST_PAUSE_NS 5000
 #define PAUSE_SHARE 8 /* a pause prolongs what was waited by an eighth at most */
 #define LOOKS_PER_POLL 8 /* a look takes a fraction of what the system call takes */
 
@@ -75,19 +74,20 @@ static void have_exact_pauses(void)
     }
 }
 
-static int64_t next_pause(int64_t waited_ns, int64_t left_ns, int64_t most_ns)
+static int64_t next_pause(int64_t waited_ns, int64_t left_ns, int64_t least_ns, int64_t most_ns)
 {
     int64_t pause = waited_ns / PAUSE_SHARE;
 
-    if (pause < FIRST_PAUSE_NS)
-        pause = FIRST_PAUSE_NS;
+    if (pause < least_ns)
+        pause = least_ns;
     if (pause > most_ns)
         pause = most_ns;
     return pause < left_ns ? pause : left_ns;
 }
 
 int pm_words_wait(pm_words *areas, int area_count, struct pollfd *fds, int fd_count,
-                  int64_t spin_ns, int64_t pause_ns, int64_t timeout_ns)
+                  int64_t spin_ns, int64_t least_pause_ns, int64_t most_pause_ns,
+                  int64_t timeout_ns)
 {
     int64_t start = now_ns(), pause = 0;
 
@@ -104,7 +104,8 @@ int pm_words_wait(pm_words *areas, int area_count, struct pollfd *fds, int fd_co
             if (looks % LOOKS_PER_POLL)
                 continue;
         } else {
-            pause = waited < timeout_ns ? next_pause(waited, timeout_ns - waited, pause_ns) : 0;
+            int64_t left = timeout_ns - waited;
+            pause = left > 0 ? next_pause(waited, left, least_pause_ns, most_pause_ns) : 0;
         }
         if (ppoll(fds, (nfds_t)fd_count,
                   &(struct timespec){pause / 1000000000, pause % 1000000000}, NULL) > 0)

@@ -28,9 +28,10 @@ int pm_words_take(pm_words *words, uint32_t *places, uint32_t *values, int room)
 #define PM_WORDS_READY 2   /* poll has something to say about ``fds`` */
 
 /* Wait until one of the two, or until ``timeout_ns`` have passed (0 is returned).  Looks all
- * the time for ``spin_ns``, then between pauses that grow with the time, up to ``pause_ns``;
- * ``fds`` end a pause at once.  Sets the timer slack of the calling thread to a nanosecond. */
+ * the time for ``spin_ns``, then between pauses that grow with the time; ``fds`` end a pause
+ * at once.  Sets the timer slack of the calling thread to a nanosecond. */
 int pm_words_wait(pm_words *areas, int area_count, struct pollfd *fds, int fd_count,
-                  int64_t spin_ns, int64_t pause_ns, int64_t timeout_ns);
+                  int64_t spin_ns, int64_t least_pause_ns, int64_t most_pause_ns,
+                  int64_t timeout_ns);
 
 #endif

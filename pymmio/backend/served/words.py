@@ -112,11 +112,17 @@ class SharedDoorbells:
         return found
 
     def wait(
-        self, fds: Sequence[int], *, spin_s: float, pause_s: float, timeout_s: float
+        self,
+        fds: Sequence[int],
+        *,
+        spin_s: float,
+        pauses_s: tuple[float, float],
+        timeout_s: float,
     ) -> list[int]:
         """Wait until a doorbell was rung or some of ``fds`` can be read; return these.
 
-        Looks all the time for ``spin_s``, then between pauses that grow up to ``pause_s``.
+        Looks all the time for ``spin_s``, then between pauses that grow from the shortest to
+        the longest of ``pauses_s``.
         """
         polled: Any = ffi.new("struct pollfd[]", [(fd, select.POLLIN, 0) for fd in fds])
         seen: int = lib.pm_words_wait(
@@ -125,7 +131,7 @@ class SharedDoorbells:
             polled,
             len(fds),
             int(spin_s * 1e9),
-            int(pause_s * 1e9),
+            *(int(pause * 1e9) for pause in pauses_s),
             int(timeout_s * 1e9),
         )
         if not seen & lib.PM_WORDS_READY:

@@ -39,8 +39,10 @@ _LEAST_FDS = 16  # QEMU 11.1, which proposes 16, calls a larger number malformed
 _VERSION_S = 5.0
 _MESSAGE_S = 5.0
 """How long a message may take from its first byte to its last, in either direction."""
-_SPIN_S = 50e-6
-_PAUSE_S = 1e-3
+# How to wait for the next doorbell: after one, and after a message, which the socket tells of:
+# looking all the time for so long, then between pauses of these lengths (in seconds).
+_AFTER_DOORBELL = (50e-6, (5e-6, 1e-3))
+_AFTER_MESSAGE = (0.0, (50e-6, 1e-3))
 _IDLE_S = 60.0
 
 
@@ -75,6 +77,7 @@ class Session:
             )
             undo.callback(self.doorbells.close)
             self.are_doorbells_shared = False
+            self._was_doorbell = False
             self._watch()
             self._undo = undo.pop_all()
 
@@ -182,8 +185,9 @@ class Session:
         if self._unmask_fd != self.irqs.unmask_fd:
             self._watch()
         if self.are_doorbells_shared:
+            spin_s, pauses_s = _AFTER_DOORBELL if self._was_doorbell else _AFTER_MESSAGE
             return self.doorbells.wait(
-                self._watched, spin_s=_SPIN_S, pause_s=_PAUSE_S, timeout_s=_IDLE_S
+                self._watched, spin_s=spin_s, pauses_s=pauses_s, timeout_s=_IDLE_S
             )
         return [fd for fd, _ in self._poll.poll(_IDLE_S * 1000)]
 
@@ -201,7 +205,9 @@ class Session:
         """Hand doorbells that were rung in shared memory to the model, oldest state first."""
         if not self.are_doorbells_shared:
             return
-        for bar, offset, value in self.doorbells.take():
+        rung = self.doorbells.take()
+        self._was_doorbell = bool(rung)
+        for bar, offset, value in rung:
             self.messenger.start_budget()
             try:
                 self.device.bar_write(bar, offset, 4, value)

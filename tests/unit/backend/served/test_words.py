@@ -126,7 +126,7 @@ def test_clearing_forgets(bells) -> None:
 def test_waiting_ends_with_a_store_a_descriptor_or_the_time(bells) -> None:
     found, mapped = bells
     event = os.eventfd(0, os.EFD_NONBLOCK)
-    often = {"spin_s": 0.0001, "pause_s": 0.001}
+    often = {"spin_s": 0.0001, "pauses_s": (0.0001, 0.001)}
     assert found.wait([event], timeout_s=0.01, **often) == []
     assert found.take() == []
     os.eventfd_write(event, 1)
