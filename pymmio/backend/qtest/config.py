@@ -46,11 +46,11 @@ class DeviceConfig:
         self._moved: set[int] = set()
         self.restore()
 
-    def restore(self) -> None:
-        """Write the BARs' addresses again after a reset, and look at everything anew."""
+    def restore(self, command: Command = Command(0)) -> None:  # noqa: B008 (an immutable value)
+        """Write the BARs' addresses again after a reset, and ``command``; look at it all anew."""
         for bar in self._bars.values():
             bar.write_to(self._function)
-        self._moved.clear()
+        self._function.write16(Offset.COMMAND, command)
         self._look(0, self.size)
 
     def why_silent(self, bar: PlacedBar) -> str:

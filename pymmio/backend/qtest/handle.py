@@ -21,6 +21,7 @@ from pymmio.backend.qtest.relay import Relay
 from pymmio.errors import DeviceGone, DeviceNotFound, PymmioError, Unsupported
 from pymmio.forks import track
 from pymmio.handle import CONFIG_REGION, MappedArea, RegionInfo
+from pymmio.pci.header import Command
 from pymmio.pci.resets import ResetKind, ResetMethod, ResetMethods, look_at_resets
 
 __all__ = ["QtestHandle"]
@@ -94,12 +95,15 @@ class QtestHandle:
     def reset(self) -> None:
         """Reset the device through the port that it is behind; all models can do that.
 
-        BARs and interrupts are set up again as they were; COMMAND is 0.
+        BARs and interrupts are set up again as they were, decoding too; bus mastering is off.
+        Accesses of other threads wait meanwhile.
         """
-        reset_bus(self._port)
-        self._config.restore()
-        self.irq.restore()
-        self._channel.settle()
+        with self._channel.exclusive():
+            decoding = self._config.command & (Command.IO | Command.MEMORY)
+            reset_bus(self._port)
+            self._config.restore(decoding)
+            self.irq.restore()
+            self._channel.settle()
 
     def reset_methods(self) -> ResetMethods:
         """Return what the function offers itself, and the reset of its bus, which is used."""

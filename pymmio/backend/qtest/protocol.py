@@ -13,8 +13,8 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 
 from pymmio import forks
 from pymmio.errors import (
@@ -70,7 +70,7 @@ class QtestChannel:
         self.on_line = on_line
         self._socket = connection
         self._lost = lost
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._poll = select.poll()
         self._poll.register(connection, select.POLLIN)
         self._input = b""
@@ -136,6 +136,12 @@ class QtestChannel:
         """Have QEMU report the interrupt lines into a device, instead of raising them."""
         self._ask(f"irq_intercept_in {device}\n", 0)
 
+    @contextmanager
+    def exclusive(self) -> Iterator[None]:
+        """Let the commands of other threads wait during the block."""
+        with self._lock:
+            yield
+
     def settle(self) -> None:
         """Wait until all that was posted has been done."""
         with self._lock:
@@ -172,7 +178,7 @@ class QtestChannel:
 
     def _after_fork(self) -> None:
         """The connection is the parent's; closing the child's copy tells QEMU nothing."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._refusal = _forked
         self._socket.close()
 
