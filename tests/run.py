@@ -30,6 +30,14 @@ def _prepare_unit() -> str | None:
     return None
 
 
+def _prepare_qemu() -> str | None:
+    """Install QEMU; fetch a newer one besides, without which its tests are skipped."""
+    if subprocess.run([PYTHON, "-m", "tests.qemu.needs", "--install"], cwd=ROOT).returncode:
+        return "python -m tests.qemu.needs --install failed, see above"
+    subprocess.run([PYTHON, "-m", "tests.newer_qemu"], cwd=ROOT)
+    return None
+
+
 def _prepare_guest() -> str | None:
     """Install what the guest needs; return why it cannot run."""
     for step in (["tests.guest.needs", "--install"], ["tests.guest.kernel"]):
@@ -98,6 +106,7 @@ TIERS = (
         (_pytest("tests/bigendian"), [PYTHON, "-m", "tests.bigendian.run"]),
         _prepare_arch,
     ),
+    Tier("qemu", (_pytest("tests/qemu"), [PYTHON, "-m", "tests.qemu.drivers"]), _prepare_qemu),
     Tier("guest", (_pytest("tests/guest"),), _prepare_guest, deadline_s=3600),
     Tier("vfio-user", (_pytest("tests/vfio_user"),), _prepare_vfio_user),
     Tier("s390x", (_pytest("tests/s390x"),), _prepare_s390x),
