@@ -104,6 +104,10 @@ class GuestNotReady(Exception):
     """This machine lacks QEMU, busybox or the kernel; the message says what to run."""
 
 
+class BesideFailure(Exception):
+    """What ran beside a guest did not do well; the message says how."""
+
+
 class GuestFailure(Exception):
     """The guest did not come to its proper end.
 
@@ -149,17 +153,21 @@ def run(
         guest.boot_timeout_s, guest.grace_s, {call.id: call.timeout_s for call in calls}
     )
     environment = {**os.environ, **files.environment}
-    with _beside(guest, folder) as words:
-        command = [
-            _filled(argument, words) for argument in qemu_command(guest, folder, images, files)
-        ]
-        with line_process(command, None, environment) as qemu:
-            ending = console.follow(qemu)
-            status = qemu.close()
+    ending, status, complaint = Ending(), 0, ""
+    try:
+        with _beside(guest, folder) as words:
+            command = [
+                _filled(argument, words) for argument in qemu_command(guest, folder, images, files)
+            ]
+            with line_process(command, None, environment) as qemu:
+                ending = console.follow(qemu)
+                status = qemu.close()
+    except BesideFailure as failure:
+        complaint = str(failure)
     lines = tuple(console.lines)
     (folder / "console.log").write_text("\n".join(lines) + "\n")
     results = read_results(share / "results.jsonl")
-    fault = _fault(guest.platform, ending, status, lines)
+    fault = complaint or _fault(guest.platform, ending, status, lines)
     if fault:
         raise GuestFailure(f"guest {guest.name}: {fault}", lines, results, console.running)
     return Run(results, folder, images, lines, monotonic() - started)

@@ -13,6 +13,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
 
+from tests.guest.guest import BesideFailure
 from tests.guest.process import LineProcess, line_process
 from tests.vfio_user.asking import ANSWER, ASK
 from tests.vfio_user.cases.disk import SIZE
@@ -31,6 +32,7 @@ class Served:
         self.model = model
         self.socket = socket
         self.log: list[str] = []
+        self.complaint = ""
         self._options = options
         self._stack = ExitStack()
         self._process: LineProcess | None = None
@@ -62,30 +64,33 @@ class Served:
         self.log.clear()
 
     def stop(self) -> None:
-        """Ask the server to end.  Raises AssertionError unless it does so in time with status 0."""
+        """Ask the server to end, which it must do in time with status 0; see ``complaint``."""
         if self._process is None:
             return
         process, self._process = self._process, None
         process.process.terminate()
         try:
-            status = process.process.wait(STOP_S)
+            status: int | None = process.process.wait(STOP_S)
             while lines := process.lines(0):
                 self.log += lines
         except subprocess.TimeoutExpired:
-            status = -1
+            status = None
         finally:
             self._stack.close()
-        assert status == 0, f"the server of {self.model} ended with {status}:\n{self.log}"
+        if status != 0 or len(self.log) != 1:
+            self.complaint = f"the server of {self.model} ended with {status}, it said {self.log}"
 
 
 @contextmanager
 def served(model: str, socket: Path, *options: str) -> Iterator[Served]:
-    """Serve a model for the block."""
+    """Serve a model for the block.  Raises BesideFailure when it did not do well."""
     server = Served(model, socket, *options)
     try:
         server.start()
         yield server
         server.stop()
+        if server.complaint:
+            raise BesideFailure(server.complaint)
     finally:
         server.kill()
 
@@ -104,6 +109,7 @@ class Host:
         self._share = folder / "share"
         self._servers = servers
         self._disk = disk
+        self._started: list[Served] = []
 
     def answer(self, words: Sequence[str]) -> str:
         """Do what is asked."""
@@ -113,6 +119,7 @@ class Host:
                 return "killed"
             case ["start", name]:
                 self._servers[name].start()
+                self._started.append(self._servers[name])
                 return str(self._servers[name].socket)
             case ["digest", offset, size]:
                 with self._disk.open("rb") as image:
@@ -133,7 +140,17 @@ class Host:
         raise ValueError(f"nobody knows how to {' '.join(words)}")
 
     def serve(self, stop: threading.Event) -> None:
-        """Answer questions until ``stop`` is set."""
+        """Answer questions until ``stop`` is set; stop servers that were started here.
+
+        They would be killed with this thread (prctl(2), PR_SET_PDEATHSIG).
+        """
+        try:
+            self._serve(stop)
+        finally:
+            for server in self._started:
+                server.stop()
+
+    def _serve(self, stop: threading.Event) -> None:
         while not stop.wait(LOOK_S):
             for server in self._servers.values():
                 server.follow()
