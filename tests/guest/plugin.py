@@ -22,6 +22,8 @@ from tests.guest.result import Result
 PROJECT = Path(__file__).resolve().parents[2]
 SIDE_BY_SIDE = min(2, os.cpu_count() or 1)
 """So many guests run at once: each keeps one processor busy."""
+MANY_CASES = 60
+"""A guest with more is booted SIDE_BY_SIDE times, with some of the files each."""
 
 
 class CaseFailed(Exception):
@@ -157,37 +159,37 @@ class Boot:
         return f"{ran}: {self.failure.explain(lines)}\nwhole console: {self._console}"
 
 
-_BOOTS = pytest.StashKey[dict[str, Boot]]()
+_BOOTS = pytest.StashKey[dict[tuple[str, str], Boot]]()  # by guest and module
 
 
 def _boot_of(item: CaseItem) -> Boot:
-    """Return the guest's boot, with all selected cases; the first call starts all guests."""
+    """Return the boot that runs the item's case; the first call starts all guests."""
     if _BOOTS not in item.config.stash:
         item.config.stash[_BOOTS] = _start(item.session)
-    boot = item.config.stash[_BOOTS][item.guest.name]
+    boot = item.config.stash[_BOOTS][item.guest.name, item.call.module]
     boot.wait()
     return boot
 
 
-def _start(session: pytest.Session) -> dict[str, Boot]:
+def _start(session: pytest.Session) -> dict[tuple[str, str], Boot]:
     """Boot the guests of all selected cases, SIDE_BY_SIDE at a time, in their order.
 
     The threads are daemons: guests end with the thread that started them, and so with pytest.
     """
-    calls: dict[str, list[CaseCall]] = {}
-    guests: dict[str, Guest] = {}
+    calls: dict[str, dict[str, list[CaseCall]]] = {}  # by guest and module
     for item in session.items:
         if isinstance(item, CaseItem) and reason_not_ready(item.guest.arch) is None:
-            guests[item.guest.name] = item.guest
-            calls.setdefault(item.guest.name, []).append(item.call)
+            of_guest = calls.setdefault(item.guest.name, {})
+            of_guest.setdefault(item.call.module, []).append(item.call)
     factory: pytest.TempPathFactory = session.config._tmp_path_factory  # type: ignore[attr-defined]
-    boots = {
-        name: Boot(guest, calls[name], factory.mktemp(f"guest-{name}"))
-        for name, guest in guests.items()
-    }
     waiting = queue.SimpleQueue[Boot]()
-    for boot in boots.values():
-        waiting.put(boot)
+    boots: dict[tuple[str, str], Boot] = {}
+    for name, modules in calls.items():
+        for share in _shares(modules):
+            chosen = [call for module in share for call in modules[module]]
+            boot = Boot(GUESTS[name], chosen, factory.mktemp(f"guest-{name}"))
+            waiting.put(boot)
+            boots |= {(name, module): boot for module in share}
 
     def work() -> None:
         with suppress(queue.Empty):
@@ -197,6 +199,16 @@ def _start(session: pytest.Session) -> dict[str, Boot]:
     for _ in range(SIDE_BY_SIDE):
         threading.Thread(target=work, daemon=True).start()
     return boots
+
+
+def _shares(modules: Mapping[str, Sequence[CaseCall]]) -> list[list[str]]:
+    """Divide the files of a guest among its boots, by how many cases they have."""
+    counts = {module: len(calls) for module, calls in modules.items()}
+    boots = SIDE_BY_SIDE if sum(counts.values()) > MANY_CASES else 1
+    shares: list[list[str]] = [[] for _ in range(boots)]
+    for module in sorted(counts, key=lambda name: -counts[name]):
+        min(shares, key=lambda share: sum(counts[name] for name in share)).append(module)
+    return [[name for name in modules if name in share] for share in shares if share]
 
 
 class GuestRunner(Protocol):

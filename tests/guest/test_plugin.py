@@ -99,6 +99,21 @@ def test_guests_run_side_by_side(
     pytest_in(pytester).assert_outcomes(passed=5, failed=1, skipped=1)
 
 
+def test_a_guest_with_many_cases_is_booted_more_than_once(
+    pytester: pytest.Pytester, fake: FakeGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin, "SIDE_BY_SIDE", 2)
+    monkeypatch.setattr(plugin, "MANY_CASES", 4)
+    pytester.makepyfile(case_more="def case_more(): pass", case_last="def case_last(): pass")
+    pytest_in(pytester).assert_outcomes(passed=7, failed=1, skipped=1)
+    of_default = sorted(calls for name, calls in fake.boots if name == "default")
+    shared = ["case_many[group]", "case_many[cdev]"]
+    assert of_default == [
+        ["case_good", "case_bad", "case_absent", *shared],
+        ["case_last", "case_more"],
+    ]
+
+
 def test_what_keeps_a_guest_from_starting_fails_each_of_its_cases(
     pytester: pytest.Pytester, fake: FakeGuest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
