@@ -5,6 +5,7 @@ from __future__ import annotations
 import faulthandler
 import threading
 from contextlib import suppress
+from dataclasses import dataclass
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -24,6 +25,23 @@ UNNOTICED = {"dma_write_wrong", "dma_write_lost", "dma_write_late", "dma_read_wr
 REGISTERS = st.sampled_from(
     [0x00, 0x04, 0x08, 0x14, 0x1C, 0x24, 0x28, 0x30, 0x1000, 0x1004, 0x1008]
 )
+
+
+@dataclass(frozen=True)
+class Flip:
+    """Changes one byte of a transfer."""
+
+    place: int
+    mask: int
+
+    def __call__(self, data):
+        changed = bytearray(data)
+        if changed:
+            changed[self.place % len(changed)] ^= self.mask
+        return bytes(changed)
+
+
+FLIPS = st.builds(Flip, st.integers(0, 4095), st.integers(1, 255))
 
 
 @st.composite
@@ -62,6 +80,8 @@ def other_faults(draw):
                 Fault.dma_write_wrong,
                 Fault.dma_read_wrong,
                 Fault.dma_refused,
+                lambda **when: Fault.dma_write_wrong(draw(FLIPS), **when),
+                lambda **when: Fault.dma_read_wrong(draw(FLIPS), **when),
                 nvme.completion_lost,
                 nvme.completion_late,
                 lambda **when: nvme.completion_late(0.01, **when),
@@ -157,6 +177,8 @@ def run(plan, interrupts, is_armed):
         device.handle.release()
         if injector.is_removed:
             return
+        if injector.happened("reset"):
+            device.reset()  # whose header was lost behind everybody's back
         with Controller.open(device, interrupts=interrupts) as ctrl:  # all is well again
             ns = ctrl.namespaces[1]
             ns.write_bytes(b"alive".ljust(BLOCK), lba=9)
