@@ -39,7 +39,7 @@ from pymmio.handle import CONFIG_REGION
 if TYPE_CHECKING:
     from pymmio.backend.vfio_user.server.session import Session
 
-__all__ = ["COMMANDS", "MAX_DATA"]
+__all__ = ["COMMANDS", "MAX_DATA", "accept_write"]
 
 _IRQ_INDEXES = 5
 _PAGE = 4096
@@ -136,15 +136,21 @@ def _region_read(session: Session, message: Message, answer: Answer) -> None:
     answer.send(RegionData(region, offset, data).pack())
 
 
-def _region_write(session: Session, message: Message, answer: Answer) -> None:
+def accept_write(session: Session, message: Message, answer: Answer) -> RegionData:
+    """Check a REGION_WRITE; one to a BAR may be answered from now on before it is made."""
     request = RegionData.parse(message.payload)
-    region, offset, data = request.region, request.offset, request.data
-    session.device.check_write(region, offset, len(data))
-    done = RegionRequest(region, offset, len(data)).pack()
+    region, offset, count = request.region, request.offset, len(request.data)
+    session.device.check_write(region, offset, count)
     if region != CONFIG_REGION:
-        answer.may_be_early(done)
+        answer.may_be_early(RegionRequest(region, offset, count).pack())
+    return request
+
+
+def _region_write(session: Session, message: Message, answer: Answer) -> None:
+    request = accept_write(session, message, answer)
+    region, offset, data = request.region, request.offset, request.data
     session.device.write_region(region, offset, data)
-    answer.send(done)
+    answer.send(RegionRequest(region, offset, len(data)).pack())
 
 
 def _write_multi(session: Session, message: Message, answer: Answer) -> None:

@@ -18,6 +18,7 @@ from pymmio.backend.vfio_user.messages import (
     Header,
     command_name,
 )
+from pymmio.backend.vfio_user.server.answer import Answer
 from pymmio.errors import DeviceGone, DeviceTimeout, IommuFault, ProtocolError
 
 Reply = TypeVar("Reply", DmaData, DmaRequest)
@@ -43,13 +44,19 @@ class DmaMessenger:
         *,
         largest: int,
         before: Callable[[], None],
+        acknowledge: Callable[[Message], Answer | None],
     ) -> None:
-        """``largest`` bytes fit into a message; ``before`` is called before one is sent."""
+        """``largest`` bytes fit into a message; ``before`` is called before one is sent.
+
+        ``acknowledge`` gets each command that comes in between: if the client waits for it and
+        may be answered at once, it does that and returns the answer.
+        """
         self._channel = channel
         self._send = send
         self._largest = largest
         self._before = before
-        self.queued: deque[Message] = deque()
+        self._acknowledge = acknowledge
+        self.queued: deque[tuple[Message, Answer | None]] = deque()
         self.received = 0
         """How many messages were received here: whoever saw one come looks again."""
         self._next_id = 0
@@ -130,7 +137,7 @@ class DmaMessenger:
             return message.payload
 
     def _queue(self, message: Message) -> None:
-        self.queued.append(message)
+        self.queued.append((message, self._acknowledge(message)))
         if len(self.queued) > _MAX_QUEUED:
             raise ProtocolError("the client sends commands instead of the reply to DMA_READ")
 
@@ -141,4 +148,4 @@ class DmaMessenger:
     def close(self) -> None:
         """Close the descriptors of commands that nobody will see."""
         while self.queued:
-            self.queued.popleft().fds.close()
+            self.queued.popleft()[0].fds.close()

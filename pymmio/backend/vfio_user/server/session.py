@@ -8,7 +8,7 @@ import socket
 import threading
 import traceback
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 
 from pymmio.backend.served import SharedDoorbells, mappable_doorbells
 from pymmio.backend.vfio_user.channel import MAX_FDS, Channel, Message
@@ -24,7 +24,7 @@ from pymmio.backend.vfio_user.messages import (
     command_name,
 )
 from pymmio.backend.vfio_user.server.answer import Answer
-from pymmio.backend.vfio_user.server.commands import COMMANDS, MAX_DATA
+from pymmio.backend.vfio_user.server.commands import COMMANDS, MAX_DATA, accept_write
 from pymmio.backend.vfio_user.server.device import VfioUserDevice
 from pymmio.backend.vfio_user.server.irqs import ClientIrqs
 from pymmio.backend.vfio_user.server.memory import MAX_MAPS, ClientMemory
@@ -157,7 +157,11 @@ class Session:
 
     def _make_messenger(self, largest: int) -> DmaMessenger:
         return DmaMessenger(
-            self._dma_channel, self._send_dma, largest=largest, before=self._before_dma
+            self._dma_channel,
+            self._send_dma,
+            largest=largest,
+            before=self._before_dma,
+            acknowledge=self._acknowledge,
         )
 
     # --- the loop ------------------------------------------------------------------------------
@@ -174,7 +178,7 @@ class Session:
                     self.irqs.unmask_by_eventfd()
                 self._ring()
                 if self.messenger.queued:
-                    self._handle(self.messenger.queued.popleft())
+                    self._handle(*self.messenger.queued.popleft())
                 elif self.channel.is_broken:
                     return
                 elif self.channel.fileno() in ready and received == self.messenger.received:
@@ -216,13 +220,14 @@ class Session:
             except Exception:
                 self._report_model(f"a doorbell at {offset:#x} of BAR{bar}")
 
-    def _handle(self, message: Message) -> None:
+    def _handle(self, message: Message, answer: Answer | None = None) -> None:
+        """Handle a message; ``answer`` is there where it was acknowledged before."""
         header = message.header
         with message.fds:
             if header.is_reply:
                 self.messenger.drop_late(header)
                 return
-            answer = self._answer = Answer(header, self.send)
+            answer = self._answer = answer or Answer(header, self.send)
             self.messenger.start_budget()
             try:
                 number = self._obey(message, answer)
@@ -270,6 +275,17 @@ class Session:
         """Answer a write before the client is asked for memory: it might wait for that first."""
         if self._answer is not None:
             self._answer.send_early()
+
+    def _acknowledge(self, message: Message) -> Answer | None:
+        """Answer a write that comes while the client is asked for memory, for the same reason."""
+        if message.header.command != Command.REGION_WRITE:
+            return None
+        answer = Answer(message.header, self.send)
+        with suppress(Refusal, ProtocolError, AccessFault):  # told when its turn comes
+            accept_write(self, message, answer)
+            answer.send_early()
+            return answer
+        return None
 
     def dma_read(self, address: int, size: int) -> bytes:
         """Read the client's memory by message.  Raises IommuFault."""

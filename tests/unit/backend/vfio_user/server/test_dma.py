@@ -309,6 +309,34 @@ def test_commands_that_come_before_the_answer_are_served_after_it(tmp_path: Path
         assert [client.receive().header.message_id for _ in numbers] == numbers
 
 
+def test_a_write_that_crosses_the_question_for_memory_is_answered_before_memory_is_waited_for(
+    tmp_path: Path,
+) -> None:
+    """Its sender may serve nothing until it has the answer."""
+    with served(tmp_path) as (model, client, _, _):
+        client.map(0, PAGE)
+        found: list[bytes] = []
+
+        def ask(offset: int, value: int) -> None:
+            if value == 1:
+                found.append(model.host.dma_read(0, 4))
+
+        model.on_write = ask
+        client.write(0, 0, b"\x01")
+        number = client.post(Command.REGION_WRITE, RegionData(0, 8, b"\x02").pack())
+        refused = client.post(Command.REGION_WRITE, RegionData(0, 0x4000, b"\x02").pack())
+        asked = client.receive()
+        assert asked.header.command == Command.DMA_READ
+        reply = client.receive()
+        assert (reply.header.message_id, reply.header.is_error) == (number, False)
+        client.answer(asked, DmaData(0, b"abcd").pack())
+        late = client.receive()
+        assert (late.header.message_id, late.header.error) == (refused, errno.EINVAL)
+        client.read(7, 0, 4)
+        assert found == [b"abcd"]
+        assert [entry[4] for entry in model.accesses] == [1, 2]
+
+
 def test_long_transfers_are_cut_as_the_client_wants(tmp_path: Path) -> None:
     model = Rig()
     with serve(model, tmp_path / "s") as server:
