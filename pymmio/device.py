@@ -128,7 +128,7 @@ class Device(Function):
         self.name = handle.name
         self.handle = handle
         self._access = access
-        self._trace = DeviceTrace.of(trace, uri, handle, is_sharing=shared_dma is not None)
+        self._trace = DeviceTrace.of(trace, uri, handle, shared_dma)
         self._state = "open"
         self._lock = threading.RLock()
         self._infos = {info.index: info for info in handle.region_infos()}

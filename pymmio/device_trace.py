@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 
 from pymmio.backend.handle_config import HandleConfig
-from pymmio.dma.traced import TracedDma, traced_dma
+from pymmio.dma import DmaSpace
+from pymmio.dma.traced import ShadowedDma, TracedDma, traced_dma
 from pymmio.errors import PymmioError, Unsupported
 from pymmio.handle import CONFIG_REGION, DeviceHandle, DmaHandle, IrqHandle, IrqKind
 from pymmio.irq import TracedIrq
@@ -64,19 +65,24 @@ class DeviceTrace:
 
     @staticmethod
     def of(
-        sink: Sink | None, uri: DeviceUri, handle: DeviceHandle, *, is_sharing: bool
+        sink: Sink | None, uri: DeviceUri, handle: DeviceHandle, shared_dma: DmaSpace | None
     ) -> DeviceTrace:
         """Return what suits ``sink``.
 
-        Raises Unsupported for a recording of a device that shares memory with another one.
+        Raises Unsupported where one of two devices that share memory is recorded.
         """
+        if shared_dma is not None and isinstance(shared_dma._handle, ShadowedDma):
+            raise Unsupported(
+                f"{shared_dma.name} is recorded: no other device can share its memory",
+                hint="Trace it with another sink, or open this device without share_dma_with",
+            )
         if sink is None:
             sink = sink_for(str(uri))
         if sink is None:
             return DeviceTrace()
         if not isinstance(sink, EventSink):
             return _AccessTrace(sink)
-        if sink.is_recording and is_sharing:
+        if sink.is_recording and shared_dma is not None:
             raise Unsupported(
                 f"{handle.name} shares DMA memory with another device: this cannot be recorded",
                 hint="Trace it with another sink, or open it without share_dma_with",

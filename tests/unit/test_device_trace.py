@@ -133,6 +133,12 @@ def test_a_recording_cannot_be_made_of_shared_memory(tmp_path: Path) -> None:
             pymmio.open_device(
                 "sim:edu", trace=RecordingSink(tmp_path / "x.jsonl"), share_dma_with=first
             )
+    with pymmio.open_device("sim:edu", trace=RecordingSink(tmp_path / "y.jsonl")) as first:
+        with pytest.raises(Unsupported, match="sim:edu is recorded"):
+            pymmio.open_device("sim:edu", share_dma_with=first)
+    with pymmio.open_device("sim:edu", trace=EventRing()) as first:
+        with pymmio.open_device("sim:edu", trace=EventRing(), share_dma_with=first) as second:
+            assert second.dma is first.dma
 
 
 def test_a_device_that_cannot_be_opened_ends_its_trace(tmp_path: Path) -> None:
