@@ -132,9 +132,10 @@ class Virtqueue:
         )
         request.future.set_running_or_notify_cancel()  # the device cannot be told to forget it
         with ExitStack() as undo:
+            undo.callback(request.release)
             for part in (*readable, *writable):
                 part.hold()
-                undo.callback(part.release)
+                request.held.append(part)  # before the device can return it
             with self._lock:
                 self._require_usable()
                 error = None
@@ -143,7 +144,6 @@ class Virtqueue:
                 else:
                     error = self._send(request)
             undo.pop_all()
-        request.held = [*readable, *writable]
         if error is not None:
             self._break(error)
         return request.future

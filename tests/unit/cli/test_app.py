@@ -27,7 +27,8 @@ from tests.unit.cli.running import (
 
 COMMANDS = cli.list_commands(click.Context(cli))
 NVME_COMMANDS = nvme.list_commands(click.Context(nvme))
-NO_JSON = [("nvme",), ("check",), ("trace",), ("completion",)]  # three groups, a script
+GROUPS = [("nvme",), ("check",), ("trace",), ("pmem",), ("shm",), ("ivshmem",)]
+NO_JSON = [*GROUPS, ("serve",), ("completion",)]  # one runs until it is ended, one is a script
 
 
 def test_the_commands_of_this_page_are_there() -> None:

@@ -265,3 +265,11 @@ def test_a_failure_at_any_step_of_start_leaves_nothing(
 
 def test_offered_features_are_read_from_the_device(device: VirtioDevice, model: EchoModel) -> None:
     assert device.offered() == FeatureSet(model.offered)
+
+
+def test_buffers_that_come_back_at_once_are_let_go(device: VirtioDevice) -> None:
+    device.start({0: None}, interrupts=True)  # another thread takes them while they are sent
+    for _ in range(300):
+        buffer = device.dma.alloc(4096)
+        device.queues[0].submit([buffer[:4]], [buffer[8:12]]).result(5.0)
+        buffer.close()
