@@ -171,6 +171,13 @@ SPECIFICATIONS = (
         r"VT-d 4\.1",
     ),
     Specification(
+        "Architectures",
+        "Intel, *Virtualization Technology for Directed I/O*",
+        "revision 3.4",
+        "the IOMMU of QEMU's q35 machine: tables of legacy mode, registers (``qemu:``)",
+        r"VT-d 3\.4",
+    ),
+    Specification(
         "Systems",
         "Linux, ``vfio.h`` and ``iommufd.h`` of ``include/uapi/linux``, ``drivers/vfio/``, "
         "``Documentation/driver-api/vfio.rst``",
@@ -207,6 +214,13 @@ SPECIFICATIONS = (
         "as in QEMU 7.2, which the guest tests run",
         "the edu device: model and driver",
         r"QEMU,? (10\.1 )?docs/specs/edu\.rst",
+    ),
+    Specification(
+        "Systems",
+        "QEMU, ``docs/specs/ivshmem-spec.rst`` (``ivshmem-spec.txt`` in older versions)",
+        "as in QEMU 7.2",
+        "ivshmem: model, server, driver; how ``qemu:`` turns message interrupts into events",
+        r"QEMU,? docs/specs/ivshmem-spec\.rst",
     ),
     Specification(
         "Systems",

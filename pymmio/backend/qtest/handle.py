@@ -122,7 +122,11 @@ class QtestHandle:
             error = ended(self.name, self.process, "it ended by itself")
             callback(lambda: DeviceGone(error.message, hint=error.hint))
 
-        self._relay.watch(self.process.open_pidfd(), tell)
+        try:
+            pidfd = self.process.open_pidfd()
+        except OSError:  # before Linux 5.3, or forbidden: then the next access tells
+            return
+        self._relay.watch(pidfd, tell)
 
     def physical_memory(self, start: int, size: int) -> tuple[int, int]:
         """Return (descriptor, offset in it) of memory that a device has beside its BARs.

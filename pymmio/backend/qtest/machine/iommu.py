@@ -2,7 +2,7 @@
 
 QEMU's intel-iommu with one table for all devices that maps each page to itself.  All tables of
 the lowest level lie one after the other, so they are one array: entry N is that of page N.
-Source: Intel VT-d specification 3.4 (legacy mode), sections 3.4, 9.1, 9.3, 9.8 and 10.4.
+Source: Intel VT-d 3.4, sections 3.4 (legacy mode), 9.1, 9.3, 9.8 and 10.4.
 """
 
 from __future__ import annotations
