@@ -50,7 +50,7 @@ def _prepare_vfio_user() -> str | None:
     """Fetch a QEMU with vfio-user-pci besides what the guest needs; return why it cannot run."""
     if subprocess.run([PYTHON, "-m", "tests.newer_qemu"], cwd=ROOT).returncode:
         return "python -m tests.newer_qemu failed, see above"
-    return _prepare_guest()
+    return _prepare_guest() or _prepare_s390x()
 
 
 def _prepare_arch() -> str | None:

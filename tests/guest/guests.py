@@ -192,6 +192,18 @@ VFIO_USER = Guest(
 # The same disk without an IOMMU: all memory is mapped at once.
 VFIO_USER_PLAIN = replace(VFIO_USER, name="vfio-user-plain", iommu="none")
 
+# The disk behind zPCI, which takes only functions that have MSI-X.
+S390X_VFIO_USER = replace(
+    S390X,
+    name="s390x-vfio-user",
+    arch="s390x-newer",
+    devices=("zpci,uid=1,fid=16,target=nvme-card,id=zpci0", _vfio_user("NVME", id="nvme-card")),
+    disks=(),
+    memory_mib=512,
+    qemu_arguments=("-object", "memory-backend-memfd,id=ram,size=512M,share=on"),
+    beside=VFIO_USER.beside,
+)
+
 GUESTS = {
     guest.name: guest
     for guest in (
@@ -208,5 +220,6 @@ GUESTS = {
         S390X,
         VFIO_USER,
         VFIO_USER_PLAIN,
+        S390X_VFIO_USER,
     )
 }

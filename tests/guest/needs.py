@@ -60,11 +60,13 @@ def reason_not_ready(arch: str = "x86_64") -> str | None:
         from tests.s390x.needs import reason_not_ready as reason
 
         return reason()
-    if arch == "x86_64-newer":
+    if arch.endswith("-newer"):
         from tests import newer_qemu
 
         lacking = None if newer_qemu.is_there() else "python -m tests.newer_qemu"
-        return reason_not_ready() or (lacking and f"this guest needs a newer QEMU: {lacking}")
+        return reason_not_ready(arch.removesuffix("-newer")) or (
+            lacking and f"this guest needs a newer QEMU: {lacking}"
+        )
     if needs := missing_to_run(arch):
         return f"guest tier needs {command_line(needs)}"
     if find_kernel(arch) is None:

@@ -90,6 +90,12 @@ def _s390x_files() -> Files:
     return guest.files()
 
 
+def _s390x_newer_files() -> Files:
+    from tests import newer_qemu
+
+    return replace(_s390x_files(), qemu=(str(newer_qemu.program("s390x")),), environment={})
+
+
 def _compile_by_emulation(files: Files, folders: Sequence[Path]) -> None:
     from tests.arch.python import compile_tree
 
@@ -142,4 +148,11 @@ S390X = Platform(
     compile=_compile_by_emulation,
 )
 
-PLATFORMS = {platform.arch: platform for platform in (X86_64, X86_64_NEWER, S390X)}
+S390X_NEWER = replace(
+    S390X,
+    arch="s390x-newer",
+    files=_s390x_newer_files,
+    machine="s390-ccw-virtio,memory-backend=ram",
+)
+
+PLATFORMS = {platform.arch: platform for platform in (X86_64, X86_64_NEWER, S390X, S390X_NEWER)}
