@@ -337,7 +337,8 @@ class Device(Function):
                 self._trace.was_reset(f"{type(error).__name__}: {error}")
                 raise self._diagnosis(error) from error.__cause__
             self._trace.was_reset()
-            self.config.update_command(on=self._decoding)
+            # A kernel gives COMMAND back as it was before, bus mastering included.
+            self.config.update_command(on=self._decoding, off=Command.BUS_MASTER)
 
     def _refuse(self, why: Callable[[], PymmioError]) -> None:
         """Turn everybody away for good: what is waited for ends, and raises ``why()``."""

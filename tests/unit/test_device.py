@@ -21,6 +21,7 @@ from pymmio.errors import (
 )
 from pymmio.handle import CONFIG_REGION
 from pymmio.mmio import AccessRule
+from pymmio.pci import Command
 from pymmio.trace import RingSink
 from pymmio.uri import DeviceUri
 from tests.children import in_forked_child
@@ -186,3 +187,16 @@ def test_the_uri_may_be_parsed_already() -> None:
     with pymmio.open_device(DeviceUri.parse("sim:edu")) as device:
         assert isinstance(device, Device)
         assert repr(device) == "<Device sim:edu>"
+
+
+def test_bus_mastering_is_off_after_a_reset_that_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pymmio.open_device("sim:edu") as device:
+
+        def keep_command() -> None:  # as Linux does it
+            device.config.command = Command.MEMORY | Command.BUS_MASTER
+
+        monkeypatch.setattr(device.handle, "reset", keep_command)
+        device.enable_bus_master()
+        device.reset()
+        assert device.config.command & Command.MEMORY
+        assert not device.config.command & Command.BUS_MASTER

@@ -62,8 +62,9 @@ def reset_leaves_decoding_on_and_mastering_off(subject: Subject) -> None:
         device.enable_bus_master()
         bars = device.config.bars()
         device.reset()
-        assert device.config.command & Command.MEMORY
-        assert not device.config.command & Command.BUS_MASTER
+        command = device.config.command
+        assert command & Command.MEMORY, f"COMMAND is {command!r}: the device does not answer"
+        assert not command & Command.BUS_MASTER, f"COMMAND is {command!r}: the device may go on"
         assert device.config.bars() == bars
 
 
