@@ -89,4 +89,8 @@ NO_IOMMU = Backend(
     patience=3.0,
 )
 
+VFIO_S390X = Backend(
+    "vfio-s390x", "``vfio:`` on s390x", "s390x guest", {"nvme-cmb": {}}, patience=10.0
+)
+
 BACKENDS = {backend.name: backend for backend in (SIM, VFIO, NO_IOMMU)}

@@ -128,13 +128,13 @@ def test_memory_beyond_28_bits_is_refused_with_the_reason(sim):
         buffer.close()
 
 
-def test_another_device_is_refused_and_given_back():
+def test_another_device_is_refused_and_given_back(nvme_uri):
     with pytest.raises(Unsupported, match="no edu device"):
-        Edu.open("sim:nvme")
+        Edu.open(nvme_uri)
 
 
-def test_borrowed_device_stays_open():
-    with open_device("sim:edu") as device:
+def test_borrowed_device_stays_open(edu_uri):
+    with open_device(edu_uri) as device:
         with Edu(device) as edu:
             assert edu.factorial(4) == 24
         assert device.region(0).read32(0) == 0x010000ED

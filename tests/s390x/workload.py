@@ -11,14 +11,17 @@ import random
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Literal
+from dataclasses import replace
+from typing import Any, Literal
 
-from pymmio import open_device
+from pymmio import Device, open_device
 from pymmio.check.rules import Verdict, preset, region_subject, run
 from pymmio.check.rules.report import text
 from pymmio.handle import Access
 from pymmio.mmio import Region
 from pymmio_drivers.nvme import Controller
+from tests.contract.asking import keeps
+from tests.contract.backends import VFIO_S390X
 from tests.refusals.devices import DeviceBench
 from tests.refusals.table import compare
 from tests.s390x.qemu_log import QemuLog
@@ -110,6 +113,16 @@ def refuse(address: str, access: str) -> None:
     asked, wrong = compare(DeviceBench(f"vfio:{address}", MEMORY, Access(access)))
     assert wrong == [], wrong
     assert asked > 200, asked
+
+
+def contract(address: str, access: str, group: str) -> None:
+    """Ask a group of promises; accesses go ``access``, unless a check wants another way."""
+
+    def opener(uri: str, **options: Any) -> Device:
+        return open_device(uri, **({"access": access} | options))
+
+    subject = VFIO_S390X.subject("nvme-cmb", f"vfio:{address}")
+    keeps(replace(subject, opener=opener), VFIO_S390X.groups("nvme-cmb")[group])
 
 
 if __name__ == "__main__":

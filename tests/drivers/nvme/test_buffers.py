@@ -148,8 +148,8 @@ def test_measured_writes_write_zeroes_whatever_was_there_before(sim):
     assert ns.read_bytes(lba=0, blocks=8) == bytes(4096)
 
 
-def test_copies_in_many_threads_do_not_mix():
-    with Controller.open("sim:nvme?size=16M") as ctrl:
+def test_copies_in_many_threads_do_not_mix(nvme_uri):
+    with Controller.open(nvme_uri) as ctrl:
         ns, errors = ctrl.namespaces[1], []
 
         def work(number):

@@ -300,9 +300,9 @@ def test_callbacks_run_in_the_interrupt_thread_also_while_others_wait():
         assert all("vector 1" in name for name in names), names
 
 
-def test_blocking_calls_of_many_threads_share_a_queue():
+def test_blocking_calls_of_many_threads_share_a_queue(nvme_uri):
     for interrupts in ("msix", None):
-        with Controller.open("sim:nvme?size=16M", interrupts=interrupts, depth=3) as ctrl:
+        with Controller.open(nvme_uri, interrupts=interrupts, depth=3) as ctrl:
             ns, errors = ctrl.namespaces[1], []
 
             def work(number, ns=ns, errors=errors):
@@ -323,9 +323,9 @@ def test_blocking_calls_of_many_threads_share_a_queue():
             assert not errors
 
 
-def test_many_more_requests_than_the_queue_holds():
+def test_many_more_requests_than_the_queue_holds(nvme_uri):
     for interrupts in ("msix", None):
-        with Controller.open("sim:nvme?size=16M", depth=3, interrupts=interrupts) as ctrl:
+        with Controller.open(nvme_uri, depth=3, interrupts=interrupts) as ctrl:
             ns = ctrl.namespaces[1]
             with ctrl.alloc(200 * 512) as buffer:
                 fill(buffer, os.urandom(buffer.size))
@@ -391,8 +391,8 @@ def test_callbacks_may_use_the_controller(ctrl, ns):
     assert len(results) == 2
 
 
-def test_many_threads_share_the_queues():
-    with Controller.open("sim:nvme?size=16M", queues=2, depth=4) as ctrl:
+def test_many_threads_share_the_queues(nvme_uri):
+    with Controller.open(nvme_uri, queues=2, depth=4) as ctrl:
         ns = ctrl.namespaces[1]
         errors = []
 

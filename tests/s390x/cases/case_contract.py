@@ -1,0 +1,36 @@
+"""The contract of backends over zPCI by real vfio-pci, on a big-endian machine.
+
+The machine has no edu: an NVMe controller with a memory buffer shows it.  All groups go by the
+best way; registers and rules by each.
+"""
+
+from __future__ import annotations
+
+from tests.contract.backends import VFIO_S390X
+from tests.guest.case import case
+from tests.guest.inside import NVME, bound_to_vfio
+from tests.s390x import workload
+from tests.s390x.instructions import LOAD, STORE, run_with_instructions
+
+DEVICE = "nvme-cmb"
+GROUPS = tuple(VFIO_S390X.groups(DEVICE))
+
+
+@case(guest="s390x", timeout_s=600, params=GROUPS)
+def case_the_contract(group: str) -> None:
+    with bound_to_vfio(NVME) as function:
+        workload.contract(function.address, "auto", group)
+
+
+@case(guest="s390x", timeout_s=400, params=("regions", "rules"))
+def case_the_contract_by_pread(group: str) -> None:
+    with bound_to_vfio(NVME) as function:
+        workload.contract(function.address, "pread", group)
+
+
+@case(guest="s390x", timeout_s=600, params=("regions", "rules"))
+def case_the_contract_by_memory_io_instructions(group: str) -> None:
+    with bound_to_vfio(NVME) as function:
+        executed = run_with_instructions("contract", function.address, "mio", group)
+    assert executed[LOAD], executed
+    assert executed[STORE], executed
