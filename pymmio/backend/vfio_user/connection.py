@@ -327,6 +327,10 @@ class Connection:
         why = self._why or DeviceGone(f"{self.name}: the connection is lost")
         return type(why)(why.message, hint=why.hint)
 
+    def cut_off(self, why: str) -> None:
+        """End the connection because of what the server did; everybody is told."""
+        self._lose(DeviceGone(why, hint="Close the device, or reconnect()"))
+
     def give_up(self, why: str) -> None:
         """Count the server as gone, without telling anybody, and end the connection."""
         self.on_lost = None

@@ -23,7 +23,14 @@ from pymmio.backend.vfio_user.messages import (
     Header,
 )
 from pymmio.backend.vfio_user.refusals import reason
-from pymmio.errors import DeviceGone, DmaError, IommuFault, MappingLimit, ProtocolError
+from pymmio.errors import (
+    DmaError,
+    ForkedObject,
+    IommuFault,
+    MappingLimit,
+    ProtocolError,
+    PymmioError,
+)
 from pymmio.handle import Iova, IovaRange
 
 __all__ = ["DmaLimits", "VfioUserDma"]
@@ -123,34 +130,36 @@ class VfioUserDma:
         raise DmaError(f"{what}: the server refuses: {reason(number)}")
 
     def unmap(self, iova: Iova, size: int) -> None:
-        """Take a mapping away; when it returns the server has let go of it.
+        """Take a mapping away; when it returns the server has let go of it, or is cut off.
 
-        A server that is gone has let go.  Raises DmaError, DeviceTimeout and ProtocolError: then
-        the device may still use the memory.
+        A server that does not do it, or does not answer, loses the connection: it cannot ask for
+        the memory any more, and what it has of the memfd itself belongs to nobody else.  Then
+        the device is gone, for the reason that everybody is told.  Raises DmaError where nothing
+        of the kind is mapped.
         """
         mapping = self._mappings.get(iova)
         if mapping is None or mapping.size != size:
             raise DmaError(f"{self._name}: no mapping of {size:#x} bytes at IOVA {iova:#x}")
         try:
             self._send_unmap(mapping)
-        except DeviceGone:
-            if not self._required.is_lost:
-                raise
+        except ForkedObject:
+            raise
+        except PymmioError as error:
+            self._required.cut_off(error.message)
         with self._lock:
             self._remove(iova)
 
     def _send_unmap(self, mapping: _Mapping) -> None:
-        what = f"{self._name}: unmapping {mapping.size:#x} bytes at IOVA {mapping.iova:#x}"
+        what = f"unmapping {mapping.size:#x} bytes at IOVA {mapping.iova:#x}"
         request = DmaUnmap(mapping.iova, mapping.size)
-        reply = self._required.request(Command.DMA_UNMAP, request.pack())
+        reply = self._required.ask(Command.DMA_UNMAP, request.pack(), what=what)
         reply.fds.close()
-        if reply.header.is_error:
-            raise DmaError(f"{what}: the server refuses: {reason(reply.header.error)}")
         if reply.payload:
             done = DmaUnmap.parse(reply.payload)
             if (done.address, done.size) != (mapping.iova, mapping.size):
                 raise ProtocolError(
-                    f"{what}: it says that it unmapped {done.size:#x} bytes at {done.address:#x}"
+                    f"{self._name}: {what}: the server unmapped {done.size:#x} bytes at "
+                    f"{done.address:#x}"
                 )
 
     def _insert(self, mapping: _Mapping) -> None:
@@ -181,15 +190,18 @@ class VfioUserDma:
     def answer(self, header: Header, payload: bytes) -> tuple[Header, bytes] | None:
         """Serve a request of the device; return the reply, None where it wants none.
 
-        Raises ProtocolError for what is no request at all.
+        What makes no sense gets an error, and nothing is touched.
         """
         body: bytes | int
-        if header.command == Command.DMA_READ:
-            body = self._read(DmaRequest.parse(payload))
-        elif header.command == Command.DMA_WRITE:
-            body = self._write(DmaData.parse(payload))
-        else:
-            body = errno.EOPNOTSUPP
+        try:
+            if header.command == Command.DMA_READ:
+                body = self._read(DmaRequest.parse(payload))
+            elif header.command == Command.DMA_WRITE:
+                body = self._write(DmaData.parse(payload))
+            else:
+                body = errno.EOPNOTSUPP
+        except ProtocolError:
+            body = errno.EINVAL
         if not header.wants_reply:
             return None
         if isinstance(body, int):
