@@ -11,7 +11,8 @@ from importlib.metadata import PackageNotFoundError, version
 
 from pymmio.backend.handle_config import HandleConfig
 from pymmio.dma import DmaSpace
-from pymmio.dma.traced import ShadowedDma, TracedDma, traced_dma
+from pymmio.dma.shadow import ShadowedDma, traced_dma
+from pymmio.dma.traced import TracedDma
 from pymmio.errors import PymmioError, Unsupported
 from pymmio.handle import CONFIG_REGION, DeviceHandle, DmaHandle, IrqHandle, IrqKind
 from pymmio.irq import TracedIrq

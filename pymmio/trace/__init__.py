@@ -10,6 +10,7 @@ from pymmio.trace.facts import DeviceFacts, RegionFacts
 from pymmio.trace.files import JsonLinesSink, RecordingSink
 from pymmio.trace.names import FieldName, RegisterName, RegisterNames
 from pymmio.trace.perfetto import PerfettoSink
+from pymmio.trace.reading import TraceFile, read_trace
 from pymmio.trace.sinks import EventRing, EventSink, RingSink, Sink, TextSink
 
 __all__ = [
@@ -32,5 +33,7 @@ __all__ = [
     "RingSink",
     "Sink",
     "TextSink",
+    "TraceFile",
     "every_device",
+    "read_trace",
 ]

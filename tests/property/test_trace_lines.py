@@ -26,7 +26,8 @@ from pymmio.trace import (
     RegisterName,
     RegisterNames,
 )
-from pymmio.trace.lines import LONGEST_DATA, header_line, line_of, names_line, read
+from pymmio.trace.lines import LONGEST_DATA, header_line, line_of, names_line
+from pymmio.trace.reading import read
 
 WORD = st.integers(0, (1 << 64) - 1)
 TIME = st.integers(-(1 << 63), (1 << 63) - 1)

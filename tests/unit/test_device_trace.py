@@ -22,7 +22,7 @@ from pymmio.trace import (
     RingSink,
     every_device,
 )
-from pymmio.trace.lines import read
+from pymmio.trace.reading import read
 from pymmio_drivers.edu import Edu
 
 

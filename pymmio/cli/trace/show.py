@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from rich.text import Text
 
     from pymmio.trace import Event, RegisterNames
-    from pymmio.trace.lines import TraceFile
+    from pymmio.trace.reading import TraceFile
     from pymmio.trace.summary import Summary
 
 __all__ = ["show"]
@@ -69,7 +69,7 @@ def show(
     from the installed driver that takes such a device.
     """
     from pymmio.cli.output import note
-    from pymmio.trace.lines import read
+    from pymmio.trace.reading import read
     from pymmio.trace.summary import summarise
 
     with open(file, "rb") as stream:

@@ -9,7 +9,7 @@ from pymmio.models.replay.handle import ReplayHandle
 from pymmio.models.replay.script import Script
 from pymmio.models.replay.strict import StrictPlayer
 from pymmio.models.replay.tolerant import TolerantPlayer
-from pymmio.trace.lines import read
+from pymmio.trace.reading import read
 
 __all__ = ["ReplayModel"]
 

@@ -17,7 +17,7 @@ from pymmio.trace import (
     MemoryEvent,
     RegisterNames,
 )
-from pymmio.trace.lines import TraceFile
+from pymmio.trace.reading import TraceFile
 
 __all__ = ["Access", "Interrupt", "Mapping", "Memory", "Reset", "Script", "Step", "failure_of"]
 

@@ -8,7 +8,7 @@ from tempfile import TemporaryDirectory
 
 import pymmio
 from pymmio.trace import EventRing, RecordingSink
-from pymmio.trace.lines import read
+from pymmio.trace.reading import read
 from pymmio_drivers.edu import Edu
 from pymmio_drivers.nvme import Controller
 from tests.guest.case import case

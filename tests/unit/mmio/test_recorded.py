@@ -12,7 +12,7 @@ from pymmio.handle import Access
 from pymmio.mmio import AccessRule, HandleRegion, Order, RecordedRegion
 from pymmio.testing import mapped_region
 from pymmio.trace import AccessEvent, RecordingSink
-from pymmio.trace.lines import read
+from pymmio.trace.reading import read
 from tests.unit.mmio.recorder import Recorder
 from tests.unit.trace.events import FACTS
 

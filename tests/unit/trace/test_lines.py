@@ -10,7 +10,8 @@ import pytest
 
 from pymmio.errors import TraceFileError
 from pymmio.trace import FieldName, RegisterName, RegisterNames
-from pymmio.trace.lines import LONGEST_LINE, header_line, line_of, names_line, read
+from pymmio.trace.lines import LONGEST_LINE, header_line, line_of, names_line
+from pymmio.trace.reading import read
 from tests.unit.trace.events import FACTS, STORY, access
 
 HEADER = header_line(FACTS, recording=True)

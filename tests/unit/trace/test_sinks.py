@@ -18,7 +18,8 @@ from pymmio.trace import (
     RegisterNames,
     TextSink,
 )
-from pymmio.trace.lines import LONGEST_DATA, read
+from pymmio.trace.lines import LONGEST_DATA
+from pymmio.trace.reading import read
 from tests.unit.trace.events import FACTS, STORY, access
 
 

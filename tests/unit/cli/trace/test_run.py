@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 import pymmio
-from pymmio.trace.lines import TraceFile, read
+from pymmio.trace.reading import TraceFile, read
 from tests.unit.cli.running import COMMAND, DEADLINE_S, assert_fails, run, run_process
 
 PROGRAM = """

@@ -8,7 +8,7 @@ import pytest
 
 from pymmio.errors import ReplayMismatch
 from pymmio.trace import MemoryEvent
-from pymmio.trace.lines import read
+from pymmio.trace.reading import read
 from pymmio_drivers.edu import Edu
 from pymmio_drivers.nvme import Controller
 from pymmio_drivers.nvme.reaper import InterruptMode
