@@ -226,8 +226,22 @@ SPECIFICATIONS = (
         "Systems",
         "OASIS, *Virtual I/O Device (VIRTIO)*",
         "version 1.2",
-        "an example of a vendor-specific capability; the virtio driver comes later",
+        "the virtio core and its queues, the models, virtio-pmem, shared-memory regions",
         r"[Vv]irtio 1\.2",
+    ),
+    Specification(
+        "Systems",
+        "Linux, ``drivers/char/mem.c``, ``kernel/resource.c``",
+        "6.12",
+        "ranges of physical memory: who owns them, what /dev/mem refuses",
+        r"Linux 6\.12, (drivers/char/mem\.c|kernel/resource\.c)",
+    ),
+    Specification(
+        "Systems",
+        "QEMU, ``docs/interop/vfio-user.rst``",
+        "protocol 0.1",
+        "vfio-user: messages, client, server",
+        r"QEMU,? docs/interop/vfio-user\.rst",
     ),
 )
 

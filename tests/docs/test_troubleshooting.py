@@ -7,6 +7,7 @@ import re
 import pytest
 
 import pymmio_drivers.nvme.errors as nvme_errors
+import pymmio_drivers.virtio_pmem.errors as pmem_errors
 from pymmio import errors
 from tests.docs.pages import DOCS, EXAMPLES
 
@@ -36,7 +37,7 @@ def _shown(entry):
 
 
 def test_every_exception_is_explained_once_and_no_other():
-    assert sorted(NAMES) == sorted({*errors.__all__, *nvme_errors.__all__})
+    assert sorted(NAMES) == sorted({*errors.__all__, *nvme_errors.__all__, *pmem_errors.__all__})
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -75,7 +75,7 @@ class NvmeExerciser(Exerciser):
 
     def identify(self) -> None:
         region = self.device.region(CONFIG_REGION)
-        assert region.read32(8) >> 8 == 0x010802, hex(region.read32(8))  # NVMe PCIe 1.2 §2.1.5
+        assert region.read32(8) >> 8 == 0x010802, hex(region.read32(8))  # NVMe Base 1.4 §2.1.5
 
     def make_unlike_new(self) -> None:
         self.start()
