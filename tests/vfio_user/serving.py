@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from time import monotonic
 
+from tests import newer_qemu
 from tests.guest.guest import BesideFailure
 from tests.guest.process import LineProcess, line_process
 from tests.vfio_user.asking import ANSWER, ASK
@@ -100,6 +102,13 @@ def short_folder() -> Iterator[Path]:
     """Yield a folder whose sockets have names that fit (108 bytes, unix(7))."""
     with tempfile.TemporaryDirectory(prefix="pymmio-") as name:
         yield Path(name)
+
+
+def uri_through_qemu(socket: Path, binary: Path | None = None, **options: str) -> str:
+    """Return the URI of a QEMU without a guest that has what is served at ``socket``."""
+    device = {"driver": "vfio-user-pci", "socket": {"type": "unix", "path": str(socket)}}
+    query = {"binary": str(binary or newer_qemu.program()), "ram": "64M", **options}
+    return f"qemu:{json.dumps(device)}?{'&'.join(f'{k}={v}' for k, v in query.items())}"
 
 
 class Host:

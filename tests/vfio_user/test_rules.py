@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
 import subprocess
 import sys
@@ -32,8 +30,9 @@ from pymmio.check.rules.report import text
 from pymmio.device import Device
 from pymmio.models.access_recorder import AccessRecorderModel
 from tests import newer_qemu
-from tests.guest.needs import reason_not_ready
-from tests.vfio_user.serving import PROJECT, served, short_folder
+from tests.vfio_user.serving import PROJECT, served, short_folder, uri_through_qemu
+
+pytestmark = pytest.mark.usefixtures("qemu_ready")
 
 MAPPED = 2  # the recorder's BAR that is plain memory
 PAGE = 4096
@@ -43,27 +42,11 @@ TRACED = re.compile(
 )
 
 
-@pytest.fixture(autouse=True, scope="module")
-def ready() -> None:
-    """Have the newer QEMU."""
-    if reason := reason_not_ready("x86_64-newer"):
-        if os.environ.get("CI") == "true":
-            pytest.fail(reason, pytrace=False)
-        pytest.skip(reason)
-
-
-def uri(socket: Path, binary: Path | None = None) -> str:
-    """Return the URI of a QEMU that has what is served at ``socket``."""
-    device = {"driver": "vfio-user-pci", "socket": {"type": "unix", "path": str(socket)}}
-    program = binary or newer_qemu.program()
-    return f"qemu:{json.dumps(device, separators=(',', ':'))}?binary={program}&iommu=off&ram=64M"
-
-
 @pytest.fixture(scope="module")
 def recorder_uri() -> Iterator[str]:
     """Serve a recorder; one QEMU after the other may have it."""
     with short_folder() as folder, served("access-recorder", folder / "recorder.sock") as server:
-        yield uri(server.socket)
+        yield uri_through_qemu(server.socket)
 
 
 def test_accesses_of_the_bus_are_cut_as_the_preset_says(recorder_uri: str) -> None:
@@ -134,7 +117,7 @@ def traced(folder: Path) -> Iterator[tuple[Device, Trace]]:
     )
     program.chmod(0o755)
     with served("access-recorder", folder / "recorder.sock") as server:
-        with pymmio.open_device(uri(server.socket, program)) as device:
+        with pymmio.open_device(uri_through_qemu(server.socket, program)) as device:
             log.touch()
             yield device, Trace(log, device.regions[MAPPED].size)
 
@@ -192,7 +175,7 @@ def torn_reads(device: Device, address: int, offset: int, count: int, enough: in
 def test_reads_inside_a_cache_line_are_whole_and_those_across_pages_are_not() -> None:
     model = AccessRecorderModel()
     with short_folder() as folder, serve(model, folder / "recorder.sock") as server:
-        with pymmio.open_device(uri(server.path)) as device:
+        with pymmio.open_device(uri_through_qemu(server.path)) as device:
             memory = model.host.bar_memory(MAPPED)
             address = address_of(memory)
             torn = {}

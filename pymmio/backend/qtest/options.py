@@ -73,7 +73,8 @@ class Options:
                 )
         _check_device(uri)
         machine = _machine(given.get("machine", "q35"))
-        has_iommu = machine is MachineKind.Q35
+        is_passed_on = DeviceWords(uri.target).model.startswith("vfio-")
+        has_iommu = machine is MachineKind.Q35 and not is_passed_on
         size = given.get("size")
         if size is not None and not {"drive", "memory"} & set(given):
             raise UriError(f"{uri}: size= is of a file, and there is none", hint="Add drive=FILE")
@@ -94,6 +95,12 @@ class Options:
             iommu=_switch("iommu", given["iommu"]) if "iommu" in given else has_iommu,
             timeout_s=_seconds(given.get("timeout", "30")),
         )
+        if options.iommu and is_passed_on:
+            # Each new mapping would have to be announced to QEMU (caching mode of VT-d).
+            raise UriError(
+                f"{uri}: a device that QEMU has from elsewhere is used without an IOMMU",
+                hint="Leave iommu= out",
+            )
         if options.iommu and not has_iommu:
             raise UriError(f"{uri}: machine=pc has no IOMMU", hint="Use machine=q35, or iommu=off")
         if not RAM_LIMITS[0] <= options.ram <= RAM_LIMITS[1] or options.ram % (1 << 20):

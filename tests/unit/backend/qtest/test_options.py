@@ -188,6 +188,7 @@ def test_a_device_in_json() -> None:
     text = '{"driver":"vfio-user-pci","socket":{"type":"unix","path":"/a,b.sock"}}'
     options = options_of(f"qemu:{text}?ram=64M")
     assert (options.device, options.model) == (text, "vfio-user-pci")
+    assert not options.iommu
     device = json.loads(after(command_of(f"qemu:{text}"), "-device")[-1])
     assert device.pop("socket") == {"type": "unix", "path": "/a,b.sock"}
     assert device == {
@@ -202,6 +203,7 @@ def test_a_device_in_json() -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        ('{"driver":"vfio-user-pci"}?iommu=on', "without an IOMMU"),
         ('{"driver":"edu"', "no JSON"),
         ("{}", "no name of a device model"),
         ('{"driver":["edu"]}', "no name of a device model"),
