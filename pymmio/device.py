@@ -155,7 +155,7 @@ class Device(Function):
                 self._decoding |= Command.IO
             before = self.config.update_command(on=self._decoding)
             undo.callback(self.config.update_command, off=self._decoding & ~before)
-            self._diagnosis = self._explain = Diagnosis(self.name, self.config, handle.is_gone)
+            self._diagnosis = self._explain = Diagnosis(self.name, self.config, self._is_gone)
             irq = self._trace.irq(handle.irq)
             self.irqs = Interrupts(irq, name=self.name, explain=self._explain)
             undo.callback(self.irqs.close)
@@ -373,7 +373,7 @@ class Device(Function):
         For a driver that reads what it cannot believe, such as all ones.
         """
         self._require_open()
-        if self.handle.is_gone():
+        if self._is_gone():
             raise gone(self.name, "it does not answer any more")
 
     def on_request(self, callback: Callable[[], object]) -> Subscription:
@@ -412,9 +412,15 @@ class Device(Function):
         self._releases.append(release)
         return release
 
+    def _is_gone(self) -> bool:
+        is_gone = self.handle.is_gone()
+        if is_gone:
+            self._trace.was_gone()
+        return is_gone
+
     def _look_after_event(self, kind: IrqKind) -> None:
         """Before callbacks run: a device that is gone already is refused to all."""
-        if self.handle.is_gone():
+        if self._is_gone():
             self._refuse(lambda: gone(self.name, "it was removed while it was in use"))
 
     def reconnect(self, timeout_s: float = RECONNECT_TIMEOUT_S) -> None:

@@ -112,6 +112,9 @@ class DeviceTrace:
     def was_reset(self, error: str | None = None) -> None:
         """Report a reset, or why there was none."""
 
+    def was_gone(self) -> None:
+        """Report that the backend said that the device has left."""
+
     def close(self) -> None:
         """Report that the device is closed."""
 
@@ -133,6 +136,7 @@ class _FullTrace(DeviceTrace):
         self._sink = sink
         self._undo = ExitStack()
         self._is_open = True
+        self._is_gone = False
         sink.begin(_facts(uri, handle))
         sink.name_registers(CONFIG_REGION, _CONFIG_NAMES)
         self._note("open")
@@ -161,6 +165,11 @@ class _FullTrace(DeviceTrace):
 
     def was_reset(self, error: str | None = None) -> None:
         self._note("reset", error)
+
+    def was_gone(self) -> None:
+        if not self._is_gone:
+            self._is_gone = True
+            self._note("gone")
 
     def close(self) -> None:
         if self._is_open:

@@ -116,8 +116,10 @@ class IrqEvent:
 
 @dataclass(frozen=True, slots=True)
 class LifeEvent:
-    """The device was opened ("open"), "reset" or closed ("close"), or memory of it was mapped
-    for plain accesses that nobody sees ("view"); ``error`` says what was raised.
+    """The device was opened ("open"), "reset" or closed ("close"), the backend said that it has
+    left ("gone"), or memory of it was mapped for plain accesses that nobody sees ("view").
+
+    ``error`` says why a reset failed.
     """
 
     time_ns: int

@@ -24,7 +24,7 @@ __all__ = ["TraceFile", "event_of", "read", "read_trace"]
 T = TypeVar("T")
 
 _ACCESS_KINDS = ("read", "write", "wait", "block", "poll")
-_LIFE_KINDS = ("open", "close", "reset", "view")
+_LIFE_KINDS = ("open", "close", "reset", "gone", "view")
 
 
 @dataclass(slots=True)

@@ -87,7 +87,7 @@ EVENTS: st.SearchStrategy[Event] = st.one_of(
     st.builds(
         LifeEvent,
         TIME,
-        st.sampled_from(["open", "close", "reset", "view"]),
+        st.sampled_from(["open", "close", "reset", "gone", "view"]),
         st.none() | NAME,
         THREAD,
     ),

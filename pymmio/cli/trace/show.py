@@ -21,7 +21,7 @@ __all__ = ["show"]
 
 KINDS = (
     "read", "write", "wait", "poll", "block", "map", "unmap", "memory", "irq", "irq-on", "irq-off",
-    "unmask", "open", "close", "reset", "view",
+    "unmask", "open", "close", "reset", "gone", "view",
 )  # fmt: skip
 
 

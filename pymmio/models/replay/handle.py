@@ -52,8 +52,8 @@ class ReplayHandle:
         self.player.reset()
 
     def is_gone(self) -> bool:
-        """Ask whether the recorded device answered with ones at this time."""
-        return self.player.reads_ones
+        """Ask whether the recorded device had left at this time."""
+        return self.player.ask_gone()
 
     def close(self) -> None:
         """Free everything; raise ReplayMismatch where the driver and the recording differed."""

@@ -9,11 +9,9 @@ from pymmio.errors import ReplayMismatch
 from pymmio.handle import CONFIG_REGION
 from pymmio.models.replay.config import ReplayConfig
 from pymmio.models.replay.host import ReplayDma, ReplayIrq
-from pymmio.models.replay.script import Access, Interrupt, Memory, Script
+from pymmio.models.replay.script import Access, Gone, Interrupt, Memory, Script
 
 __all__ = ["Player"]
-
-_ONES = 0xFFFF_FFFF
 
 
 class Player(abc.ABC):
@@ -25,7 +23,7 @@ class Player(abc.ABC):
         self.config = ReplayConfig(script)
         self.dma = ReplayDma(script, self.lock)
         self.irq = ReplayIrq(script, self.lock)
-        self.reads_ones = False
+        self.is_gone = False
 
     @abc.abstractmethod
     def start(self) -> None:
@@ -36,9 +34,7 @@ class Player(abc.ABC):
         with self.lock:
             if index == CONFIG_REGION:
                 return self.config.read(offset, width)
-            value = self._read(index, offset, width)
-            self.reads_ones = width >= 4 and value & _ONES == _ONES
-            return value
+            return self._read(index, offset, width)
 
     def write(self, index: int, offset: int, width: int, value: int) -> None:
         """Take one write."""
@@ -61,6 +57,10 @@ class Player(abc.ABC):
     @abc.abstractmethod
     def _reset(self) -> None: ...
 
+    def ask_gone(self) -> bool:
+        """Return whether the recorded device had left by now."""
+        return self.is_gone
+
     @abc.abstractmethod
     def finish(self) -> None:
         """Raise ReplayMismatch where something has gone wrong, or something is missing."""
@@ -70,11 +70,14 @@ class Player(abc.ABC):
         self.irq.close()
         self.dma.close()
 
-    def _play(self, step: Memory | Interrupt) -> None:
-        if isinstance(step, Memory):
-            self.dma.put(step)
-        else:
-            self.irq.fire(step)
+    def _play(self, step: Memory | Interrupt | Gone) -> None:
+        match step:
+            case Memory():
+                self.dma.put(step)
+            case Interrupt():
+                self.irq.fire(step)
+            case Gone():
+                self.is_gone = True
 
     def _is_same(self, step: Access, value: int) -> bool:
         return value == step.value or value == self.dma.translate(step.value)

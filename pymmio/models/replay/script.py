@@ -19,7 +19,18 @@ from pymmio.trace import (
 )
 from pymmio.trace.reading import TraceFile
 
-__all__ = ["Access", "Interrupt", "Mapping", "Memory", "Reset", "Script", "Step", "failure_of"]
+__all__ = [
+    "Access",
+    "Gone",
+    "Interrupt",
+    "Mapping",
+    "Memory",
+    "Reset",
+    "Script",
+    "Step",
+    "accesses",
+    "failure_of",
+]
 
 _CONFIG_LIMIT = 4096
 _PAGE_LIMIT = 1 << 21
@@ -80,7 +91,14 @@ class Interrupt:
     count: int
 
 
-Step = Access | Reset | Memory | Interrupt
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The device leaves; the backend said so when it was asked."""
+
+    line: int
+
+
+Step = Access | Reset | Memory | Interrupt | Gone
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +149,8 @@ class Script:
                     self.steps.append(_interrupt(name, line, event))
                 case LifeEvent(kind="reset"):
                     self.steps.append(Reset(line, event.error))
+                case LifeEvent(kind="gone"):
+                    self.steps.append(Gone(line))
         return self
 
     def _memory(self, line: int, event: MemoryEvent, active: dict[int, int]) -> Memory:

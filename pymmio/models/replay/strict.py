@@ -5,7 +5,16 @@ from __future__ import annotations
 from pymmio.errors import ReplayMismatch
 from pymmio.handle import CONFIG_REGION
 from pymmio.models.replay.player import Player
-from pymmio.models.replay.script import Access, Interrupt, Memory, Reset, Script, failure_of
+from pymmio.models.replay.script import (
+    Access,
+    Gone,
+    Interrupt,
+    Memory,
+    Reset,
+    Script,
+    Step,
+    failure_of,
+)
 
 __all__ = ["StrictPlayer"]
 
@@ -60,7 +69,7 @@ class StrictPlayer(Player):
             poll = self._poll
             if poll is None:
                 break
-            if isinstance(step, Access) and step.is_poll and step.key == poll.key:
+            if self._is_more_of_the_poll(step):
                 self._pass()  # it polls less often than it did
             elif poll.key == (index, offset, width) and value is None:
                 return poll  # it polls more often than it did
@@ -101,13 +110,29 @@ class StrictPlayer(Player):
     def _go_on(self) -> None:
         while self._at < len(self.script.steps):
             step = self.script.steps[self._at]
-            if isinstance(step, Memory | Interrupt):
+            if isinstance(step, Memory | Interrupt | Gone):
                 self._play(step)
             elif isinstance(step, Access) and step.is_config_read:
                 self.config.pass_read(step)
             else:
                 return
             self._at += 1
+
+    def ask_gone(self) -> bool:
+        """Return whether the recorded device had left; a wait may have polled less by now."""
+        with self.lock:
+            at = self._at
+            while at < len(self.script.steps) and self._is_more_of_the_poll(self.script.steps[at]):
+                at += 1
+            if at < len(self.script.steps) and isinstance(self.script.steps[at], Gone):
+                while not self.is_gone:
+                    self._pass()
+            return self.is_gone
+
+    def _is_more_of_the_poll(self, step: Step | None) -> bool:
+        if self._poll is None or not isinstance(step, Access):
+            return False
+        return step.is_poll and step.key == self._poll.key
 
     def _raise_again(self) -> None:
         if self.failure is not None:
@@ -134,11 +159,7 @@ class StrictPlayer(Player):
         """Raise the first difference; or what is missing."""
         with self.lock:
             self._raise_again()
-            while (step := self._next()) is not None:
-                if not (isinstance(step, Access) and self._poll and step.key == self._poll.key):
-                    break
-                if not step.is_poll:
-                    break
+            while self._is_more_of_the_poll(step := self._next()):
                 self._pass()
             if step is None:
                 return

@@ -7,7 +7,15 @@ from collections import defaultdict
 
 from pymmio.handle import CONFIG_REGION
 from pymmio.models.replay.player import Player
-from pymmio.models.replay.script import Access, Interrupt, Memory, Script, accesses, failure_of
+from pymmio.models.replay.script import (
+    Access,
+    Gone,
+    Interrupt,
+    Memory,
+    Script,
+    accesses,
+    failure_of,
+)
 
 __all__ = ["TolerantPlayer"]
 
@@ -34,7 +42,7 @@ class TolerantPlayer(Player):
         self._next_read: dict[Key, int] = defaultdict(int)
         self._pending: list[int] = []
         self._written: dict[Key, int] = {}
-        self._follow: dict[int, list[Memory | Interrupt]] = defaultdict(list)
+        self._follow: dict[int, list[Memory | Interrupt | Gone]] = defaultdict(list)
         self._now = -1
         for at, step in accesses(script.steps):
             if step.index == CONFIG_REGION:
@@ -47,7 +55,7 @@ class TolerantPlayer(Player):
                 self._reads[step.key].append(at)
         anchor = -1
         for at, one in enumerate(script.steps):
-            if isinstance(one, Memory | Interrupt):
+            if isinstance(one, Memory | Interrupt | Gone):
                 self._follow[anchor].append(one)
             elif isinstance(one, Access) and one.is_write and one.index != CONFIG_REGION:
                 anchor = at

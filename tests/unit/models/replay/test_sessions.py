@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from pymmio.errors import ReplayMismatch
+import pymmio
+from pymmio.errors import PymmioError, ReplayMismatch
 from pymmio.trace import MemoryEvent
 from pymmio.trace.reading import read
 from pymmio_drivers.edu import Edu
@@ -43,6 +45,29 @@ def test_a_session_of_nvme(path: Path, interrupts: InterruptMode) -> None:
         for _ in range(3):
             with replay(path, mode) as device:
                 assert nvme_session(device, interrupts) == before
+
+
+def until_it_leaves(device: pymmio.Device, leave: Callable[[], None]) -> str:
+    """Use a controller until it is gone; return what the driver raises."""
+    try:
+        with Controller.open(device) as controller:
+            namespace = controller.namespaces[1]
+            namespace.read_bytes(lba=0, blocks=1)
+            leave()
+            namespace.read_bytes(lba=0, blocks=1)
+    except PymmioError as error:
+        return type(error).__name__
+    return ""
+
+
+def test_a_device_that_left_leaves_again(path: Path) -> None:
+    with record("sim:nvme?size=8M", path) as device:
+        slot = device.handle.slot
+        before = until_it_leaves(device, lambda: slot.unplug(request=False))
+    assert before == "ControllerGone"
+    for mode in MODES:
+        with replay(path, mode) as device:
+            assert until_it_leaves(device, lambda: None) == before
 
 
 def test_a_replay_can_be_recorded_and_is_the_same(path: Path, tmp_path: Path) -> None:

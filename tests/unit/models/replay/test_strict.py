@@ -257,10 +257,12 @@ def test_a_kind_that_the_device_has_not_is_unsupported(path: Path) -> None:
             device.irqs.msi[0]
 
 
-def test_all_ones_mean_that_the_device_is_gone(path: Path) -> None:
-    with replay(by_hand(path, [read(0, 0xFFFF_FFFF), read(0, 1)])) as device:
-        device.region(0).read32(0)
-        with pytest.raises(DeviceGone):
-            device.check_present()
+def test_a_device_that_left_is_gone_from_there_on(path: Path) -> None:
+    events: list[Event] = [read(0, 1), write(0, 1), LifeEvent(0, "gone"), read(0, 0xFFFF_FFFF)]
+    with replay(by_hand(path, events)) as device:
         device.region(0).read32(0)
         device.check_present()
+        device.region(0).write32(0, 1)
+        with pytest.raises(DeviceGone):
+            device.check_present()
+        assert device.region(0).read32(0) == 0xFFFF_FFFF
