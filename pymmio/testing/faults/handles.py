@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from typing import Self
 
 from pymmio.errors import (
     AccessFault,
@@ -42,25 +43,44 @@ __all__ = ["FaultyDevice", "FaultyDma", "FaultyIrq", "FaultyRegion"]
 _INJECTED = "injected by a test"
 
 
-class FaultyDevice:
+class _InFront:
+    """In front of another object: what that has beside what is wrapped is there, too.
+
+    As attributes of a class of its own: since Python 3.12 an ``isinstance`` check of a Protocol
+    looks there and does not call ``__getattr__``.
+    """
+
+    OWN: frozenset[str] = frozenset()
+
+    def __new__(cls, inner: object, *_: object) -> Self:
+        more = {
+            name: _asked_of_inner(name)
+            for name in dir(inner)
+            if not (name.startswith("_") or hasattr(cls, name) or name in cls.OWN)
+        }
+        return super().__new__(type(cls.__name__, (cls,), {"__doc__": cls.__doc__, **more}))
+
+
+def _asked_of_inner(name: str) -> property:
+    return property(lambda self: getattr(self.inner, name))
+
+
+class FaultyDevice(_InFront):
     """A DeviceHandle in front of ``inner``; what it does not know of is asked of that.
 
     ``faults`` is the injector: its log, ``add``, ``on`` and ``off``.
     """
+
+    OWN = frozenset({"inner", "faults", "later", "irq", "dma", "on_close"})
 
     def __init__(self, inner: DeviceHandle, faults: Injector) -> None:
         self.inner = inner
         self.faults = faults
         self.later = Later(inner.name, self._interrupt)
         faults.on_release(self.later.release)
-        self.irq = FaultyIrq(self)
-        self.dma = FaultyDma(self)
+        self.irq = FaultyIrq(inner.irq, self)
+        self.dma = FaultyDma(inner.dma, self)
         self.on_close: Callable[[], None] = lambda: None
-
-    def __getattr__(self, name: str) -> object:
-        if name in ("inner", "faults"):  # not made yet
-            raise AttributeError(name)
-        return getattr(self.inner, name)
 
     @property
     def name(self) -> str:
@@ -221,62 +241,59 @@ class FaultyRegion:
         )
 
 
-class FaultyDma:
+class FaultyDma(_InFront):
     """A DmaHandle in front of that of the device."""
 
-    def __init__(self, device: FaultyDevice) -> None:
-        self._device = device
-        self._inner: DmaHandle = device.inner.dma
+    OWN = frozenset({"inner"})
 
-    def __getattr__(self, name: str) -> object:
-        if name == "_inner":
-            raise AttributeError(name)
-        return getattr(self._inner, name)  # what only some backends have
+    def __init__(self, inner: DmaHandle, device: FaultyDevice) -> None:
+        self.inner = inner
+        self._device = device
 
     @property
     def iova_ranges(self) -> Sequence[IovaRange]:
         """Usable addresses of the device."""
-        return self._inner.iova_ranges
+        return self.inner.iova_ranges
 
     @property
     def page_size(self) -> int:
         """Smallest mapping, in bytes."""
-        return self._inner.page_size
+        return self.inner.page_size
 
     @property
     def max_mappings(self) -> int:
         """How many mappings may exist at once."""
-        return self._inner.max_mappings
+        return self.inner.max_mappings
 
     @property
     def pins_memory(self) -> bool:
         """Whether mapped memory counts against RLIMIT_MEMLOCK."""
-        return self._inner.pins_memory
+        return self.inner.pins_memory
 
     def map(self, iova: Iova, size: int, *, address: int, fd: int, fd_offset: int) -> None:
         """Map memory, or refuse to."""
         if self._device.faults.decide(Event(EventKind.MAP, iova=iova, size=size)):
             raise DmaError(f"{self._device.name}: mapping {size:#x} bytes failed: {_INJECTED}")
-        self._inner.map(iova, size, address=address, fd=fd, fd_offset=fd_offset)
+        self.inner.map(iova, size, address=address, fd=fd, fd_offset=fd_offset)
 
     def unmap(self, iova: Iova, size: int) -> None:
         """Take memory away, or fail to."""
         if self._device.faults.decide(Event(EventKind.UNMAP, iova=iova, size=size)):
             raise DmaError(f"{self._device.name}: unmapping {size:#x} bytes failed: {_INJECTED}")
-        self._inner.unmap(iova, size)
+        self.inner.unmap(iova, size)
 
 
 class FaultyIrq:
     """An IrqHandle in front of that of the device; its interrupts come through ``Later``."""
 
-    def __init__(self, device: FaultyDevice) -> None:
+    def __init__(self, inner: IrqHandle, device: FaultyDevice) -> None:
+        self.inner = inner
         self._device = device
-        self._inner: IrqHandle = device.inner.irq
         self._fds: dict[IrqKind, list[int]] = {}
 
     def count(self, kind: IrqKind) -> int:
         """Return how many vectors of this kind the device has."""
-        return self._inner.count(kind)
+        return self.inner.count(kind)
 
     def enable(self, kind: IrqKind, eventfds: Sequence[int]) -> None:
         """Deliver interrupts, as many as do not get lost."""
@@ -290,7 +307,7 @@ class FaultyIrq:
         former = self._fds.get(kind, [])
         fds = later.wire(kind, eventfds)
         try:
-            self._inner.enable(kind, fds)
+            self.inner.enable(kind, fds)
         except BaseException:
             later.unwire(fds)
             self._drop(kind)
@@ -300,12 +317,12 @@ class FaultyIrq:
 
     def disable(self, kind: IrqKind) -> None:
         """Deliver nothing of this kind any more."""
-        self._inner.disable(kind)
+        self.inner.disable(kind)
         self._drop(kind)
 
     def unmask_intx(self) -> None:
         """Let the next INTx through."""
-        self._inner.unmask_intx()
+        self.inner.unmask_intx()
 
     def _drop(self, kind: IrqKind) -> None:
         self._device.later.unwire(self._fds.pop(kind, []))

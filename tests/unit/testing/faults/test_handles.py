@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import threading
 
 import pytest
 
 from pymmio.backend import open_handle
+from pymmio.dma.refused import RefusesDma
 from pymmio.errors import (
     AccessFault,
     DeviceGone,
@@ -460,6 +462,28 @@ def test_what_only_some_backends_have_is_there(edu):
         assert "model" in edu.reset_methods()
         edu.handle.slot.unplug()
         assert edu.handle.is_gone()
+
+
+def test_what_a_protocol_asks_for_is_found_without_asking():
+    """Since Python 3.12 a check of a Protocol sees attributes of the class only."""
+
+    class NoDma:
+        page_size, max_mappings, pins_memory, iova_ranges = 4096, 0, False, ()
+
+        def why_no_dma(self):
+            return Unsupported("none here")
+
+        map = unmap = None
+
+    with faults.open_device("sim:edu") as device:
+        assert inspect.getattr_static(device.handle, "reset_methods")
+        with pytest.raises(AttributeError):
+            inspect.getattr_static(device.handle.dma, "why_no_dma")
+        wrapped = faults.handles.FaultyDma(NoDma(), device.handle)
+    assert isinstance(wrapped, RefusesDma)
+    assert isinstance(wrapped, faults.handles.FaultyDma)
+    assert inspect.getattr_static(wrapped, "why_no_dma")
+    assert str(wrapped.why_no_dma()) == "none here"
 
 
 def test_faults_may_come_from_any_thread(edu):
