@@ -119,7 +119,7 @@ def test_what_cannot_be_served_is_wrong_usage(
 
 
 def test_other_failures_have_their_exit_codes(tmp_path: Path) -> None:
-    assert_fails(run("serve", "toaster", "--socket", str(tmp_path / "s")), 4, "edu, nvme")
+    assert_fails(run("serve", "toaster", "--socket", str(tmp_path / "s")), 4, "edu,", "nvme")
     assert_fails(run("serve", "edu", "--socket", str(tmp_path / "no" / "s")), 4, "directory")
     with process("edu", "--socket", str(tmp_path / "s")):
         assert_fails(run("serve", "edu", "--socket", str(tmp_path / "s")), 6, "live server")
