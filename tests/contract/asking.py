@@ -6,15 +6,20 @@ import traceback
 from collections.abc import Iterable
 
 from pymmio.testing.contract import Check, ContractBroken, Subject, Verdict, examine
+from tests.contract.records import tell
 
 __all__ = ["keeps"]
 
 
-def keeps(subject: Subject, wanted: Iterable[Check]) -> None:
-    """Fail unless the subject keeps all of these promises, and no more than it says."""
+def keeps(subject: Subject, wanted: Iterable[Check], *, column: str) -> None:
+    """Fail unless the subject keeps all of these promises, and no more than it says.
+
+    What came out is written down for ``column`` of the matrix.
+    """
     bad: list[Verdict] = []
     for verdict in examine(subject, wanted):
         print(verdict.check.group, verdict.check.name, verdict.outcome, verdict.detail)
+        tell(column, subject.device, verdict)
         try:
             verdict.raise_if_bad()
         except Exception as error:

@@ -5,13 +5,26 @@ Imported in guests too, so it imports nothing that is slow to load there.
 
 from __future__ import annotations
 
+import os
+import signal
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from pymmio.device import Device
 from pymmio.testing.contract import Ability, Check, Lack, Subject, checks
 
-__all__ = ["BACKENDS", "Backend"]
+__all__ = [
+    "BACKENDS",
+    "NO_IOMMU",
+    "QEMU",
+    "QEMU_PC",
+    "SIM",
+    "SYSFS",
+    "VFIO",
+    "VFIO_S390X",
+    "VFIO_USER",
+    "Backend",
+]
 
 Lacks = Mapping[str, str | Lack]
 
@@ -72,6 +85,49 @@ SIM = Backend(
     remove=_unplug,
 )
 
+
+def _not_here(device: Device) -> None:
+    raise NotImplementedError("the test that has the server does it")
+
+
+VFIO_USER = Backend(
+    "vfio-user",
+    "``vfio-user:``, own server",
+    "host, two processes",
+    {"edu": {}, "nvme": {}, "access-recorder": {}},
+    remove=_not_here,
+)
+
+
+def _kill(device: Device) -> None:
+    process = device.handle.process  # type: ignore[attr-defined]
+    os.kill(process.pid, signal.SIGKILL)
+    assert process.wait(10)
+
+
+_EDU_KEEPS = "QEMU's edu does nothing at a reset"
+QEMU = Backend(
+    "qemu",
+    "``qemu:``",
+    "host, a QEMU process",
+    {"edu": {"reset_gives_a_new_device": _EDU_KEEPS}, "nvme": {}, "nvme-cmb": {}},
+    remove=_kill,
+)
+QEMU_PC = Backend(
+    "qemu-pc",
+    "``qemu:`` ``machine=pc``",
+    "host, a QEMU process",
+    {
+        "edu": {
+            "reset_gives_a_new_device": _EDU_KEEPS,
+            "memory_that_was_closed_is_out_of_reach": (
+                "machine=pc has no IOMMU: the device reaches all RAM"
+            ),
+        }
+    },
+    remove=_kill,
+)
+
 _EDU_HAS_NO_RESET = "QEMU's edu offers no reset of the function"
 VFIO_DEVICES: dict[str, dict[str, str | Lack]] = {
     "edu": {Ability.RESET: _EDU_HAS_NO_RESET},
@@ -85,12 +141,57 @@ NO_IOMMU = Backend(
     "``vfio:`` without an IOMMU",
     "guest",
     {"edu": VFIO_DEVICES["edu"] | {Ability.ISOLATION: "the device reaches all memory"}},
-    has_other=True,
+    patience=3.0,
+)
+
+_ZPCI_ERROR = "zPCI takes a function away that made a bad access; it comes back when it is closed"
+_NO_DMA = "there is no DMA by sysfs"
+_NO_INTERRUPTS = "there are no interrupts by sysfs"
+_SYSFS: Lacks = {
+    Ability.DMA: Lack(_NO_DMA, untried=True),  # what fails half-way keeps the device open
+    Ability.ISOLATION: Lack(_NO_DMA, untried=True),
+    **{
+        ability: Lack(_NO_INTERRUPTS, untried=True)
+        for ability in (Ability.INTERRUPTS, Ability.INTX, Ability.MESSAGES, Ability.VECTORS)
+    },
+    Ability.FAULTS: Lack("a device that does not answer reads as zeros or ones", sometimes=True),
+    "decoding_is_on_and_bus_mastering_is_off": _NO_DMA,
+    "the_device_can_be_opened_again_and_again": _NO_DMA,
+    "reset_leaves_decoding_on_and_mastering_off": _NO_DMA,
+}
+SYSFS = Backend(
+    "sysfs",
+    "``sysfs:``",
+    "guest",
+    {
+        "edu": {**_SYSFS, Ability.RESET: Lack(_EDU_HAS_NO_RESET, sometimes=True)},
+        "nvme": {
+            **_SYSFS,
+            "polling_sees_the_device_finish": _NO_DMA,
+            "reset_gives_a_new_device": _NO_DMA,
+        },
+    },
     patience=3.0,
 )
 
 VFIO_S390X = Backend(
-    "vfio-s390x", "``vfio:`` on s390x", "s390x guest", {"nvme-cmb": {}}, patience=10.0
+    "vfio-s390x",
+    "``vfio:`` on s390x",
+    "s390x guest",
+    {"nvme-cmb": {"memory_that_was_closed_is_out_of_reach": _ZPCI_ERROR}},
+    patience=10.0,
 )
 
-BACKENDS = {backend.name: backend for backend in (SIM, VFIO, NO_IOMMU)}
+BACKENDS = {
+    backend.name: backend
+    for backend in (
+        SIM,
+        VFIO_USER,
+        QEMU,
+        QEMU_PC,
+        VFIO,
+        NO_IOMMU,
+        VFIO_S390X,
+        SYSFS,
+    )
+}

@@ -192,6 +192,9 @@ VFIO_USER = Guest(
 # The same disk without an IOMMU: all memory is mapped at once.
 VFIO_USER_PLAIN = replace(VFIO_USER, name="vfio-user-plain", iommu="none")
 
+# And one whose disk dies.
+VFIO_USER_LOST = replace(VFIO_USER_PLAIN, name="vfio-user-lost")
+
 # The disk behind zPCI, which takes only functions that have MSI-X.
 S390X_VFIO_USER = replace(
     S390X,
@@ -220,6 +223,7 @@ GUESTS = {
         S390X,
         VFIO_USER,
         VFIO_USER_PLAIN,
+        VFIO_USER_LOST,
         S390X_VFIO_USER,
     )
 }

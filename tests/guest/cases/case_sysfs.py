@@ -22,10 +22,10 @@ from pymmio.errors import (
     Unsupported,
 )
 from pymmio.pci import Command, PciAddress
-from pymmio.testing.contract import Ability, Group, Lack, Subject, checks
 from pymmio_drivers.edu import Edu
 from pymmio_drivers.nvme import Controller
 from tests.contract.asking import keeps
+from tests.contract.backends import SYSFS
 from tests.guest.case import case
 from tests.guest.cases.vfio_common import in_child, open_descriptors, refuses
 from tests.guest.inside import (
@@ -369,35 +369,15 @@ def case_memory_of_virtio_pmem_is_ours_while_nobody_has_it(how: str) -> None:
 
 # --- the contract of backends ------------------------------------------------------------------
 
-_NO_DMA = "there is no DMA by sysfs"
-_NO_INTERRUPTS = "there are no interrupts by sysfs"
-LACKS: dict[str, str | Lack] = {
-    Ability.DMA: Lack(_NO_DMA, untried=True),  # what fails half-way keeps the device open
-    Ability.ISOLATION: Lack(_NO_DMA, untried=True),
-    **{
-        ability: Lack(_NO_INTERRUPTS, untried=True)
-        for ability in (Ability.INTERRUPTS, Ability.INTX, Ability.MESSAGES, Ability.VECTORS)
-    },
-    Ability.FAULTS: Lack("a device that does not answer reads as zeros or ones", sometimes=True),
-    "decoding_is_on_and_bus_mastering_is_off": _NO_DMA,
-    "the_device_can_be_opened_again_and_again": _NO_DMA,
-    "reset_leaves_decoding_on_and_mastering_off": _NO_DMA,
-}
-EDU_LACKS = {Ability.RESET: Lack("QEMU's edu offers no reset of the function", sometimes=True)}
-NVME_LACKS = {"polling_sees_the_device_finish": _NO_DMA, "reset_gives_a_new_device": _NO_DMA}
-GROUPS = tuple(
-    group.value for group in Group if group not in (Group.SHARING, Group.REMOVAL, Group.DMA)
-)
 
-
-@case(guest="sysfs", timeout_s=180, params=GROUPS)
+@case(guest="sysfs", timeout_s=180, params=tuple(SYSFS.groups("edu")))
 def case_contract_of_edu(group: str) -> None:
-    subject = Subject(uri_of(find_function(EDU)), "edu", lacks=LACKS | EDU_LACKS, patience=3.0)
-    keeps(subject, [one for one in checks("edu") if one.group.value == group])
+    subject = SYSFS.subject("edu", uri_of(find_function(EDU)))
+    keeps(subject, SYSFS.groups("edu")[group], column=SYSFS.name)
 
 
-@case(guest="sysfs", timeout_s=180, params=GROUPS)
+@case(guest="sysfs", timeout_s=180, params=tuple(SYSFS.groups("nvme")))
 def case_contract_of_nvme(group: str) -> None:
     with free_nvme() as function:
-        subject = Subject(uri_of(function), "nvme", lacks=LACKS | NVME_LACKS, patience=3.0)
-        keeps(subject, [one for one in checks("nvme") if one.group.value == group])
+        subject = SYSFS.subject("nvme", uri_of(function))
+        keeps(subject, SYSFS.groups("nvme")[group], column=SYSFS.name)

@@ -16,7 +16,7 @@ DEVICE = "nvme-cmb"
 GROUPS = tuple(VFIO_S390X.groups(DEVICE))
 
 
-@case(guest="s390x", timeout_s=600, params=GROUPS)
+@case(guest="s390x", timeout_s=900, params=GROUPS)
 def case_the_contract(group: str) -> None:
     with bound_to_vfio(NVME) as function:
         workload.contract(function.address, "auto", group)

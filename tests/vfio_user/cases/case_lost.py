@@ -25,7 +25,7 @@ from tests.vfio_user.asking import ask
 from tests.vfio_user.cases import disk
 from tests.vfio_user.cases.disk import MIB, Direct, pattern
 
-HERE = "vfio-user-plain"
+HERE = "vfio-user-lost"
 SOON_S = 20.0  # Linux waits io_timeout for the command, then looks at the controller
 PLUG_S = 20.0
 
