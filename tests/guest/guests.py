@@ -9,6 +9,7 @@ from pathlib import Path
 from tests.guest.guest import RUN, SHARE, Disk, Guest
 
 MIB = 1 << 20
+MESSAGE_MS = 30_000  # QEMU gives up a vfio-user server that is later; the machine may be busy
 
 DEFAULT = Guest(
     name="default",
@@ -163,7 +164,8 @@ S390X = Guest(
 def _vfio_user(name: str, **options: str) -> str:
     """Return the device of a model that is served beside the guest; only JSON names a socket."""
     socket = {"type": "unix", "path": f"@{name}@"}
-    return json.dumps({"driver": "vfio-user-pci", "socket": socket, **options})
+    device = {"driver": "vfio-user-pci", "socket": socket, "x-msg-timeout": MESSAGE_MS}
+    return json.dumps(device | options)
 
 
 # Models in Python as devices of a newer QEMU: tests/vfio_user.  The disk is in a slot; the other

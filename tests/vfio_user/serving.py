@@ -16,6 +16,7 @@ from time import monotonic
 
 from tests import newer_qemu
 from tests.guest.guest import BesideFailure
+from tests.guest.guests import MESSAGE_MS
 from tests.guest.process import LineProcess, line_process
 from tests.vfio_user.asking import ANSWER, ASK
 from tests.vfio_user.cases.disk import SIZE
@@ -106,7 +107,11 @@ def short_folder() -> Iterator[Path]:
 
 def uri_through_qemu(socket: Path, binary: Path | None = None, **options: str) -> str:
     """Return the URI of a QEMU without a guest that has what is served at ``socket``."""
-    device = {"driver": "vfio-user-pci", "socket": {"type": "unix", "path": str(socket)}}
+    device = {
+        "driver": "vfio-user-pci",
+        "socket": {"type": "unix", "path": str(socket)},
+        "x-msg-timeout": MESSAGE_MS,
+    }
     query = {"binary": str(binary or newer_qemu.program()), "ram": "64M", **options}
     return f"qemu:{json.dumps(device)}?{'&'.join(f'{k}={v}' for k, v in query.items())}"
 
