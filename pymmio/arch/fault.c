@@ -86,13 +86,24 @@ struct pm_guard *pm_guard_set(struct pm_guard *g)
     return before;
 }
 
+/* Whether an instruction faulted, and faults again if nothing is done: not a signal that somebody
+ * sent, nor the report of bad memory that nobody has touched (BUS_MCEERR_AO). */
+static int is_raised_by_instruction(int signal_number, const siginfo_t *info)
+{
+#ifdef BUS_MCEERR_AO
+    if (signal_number == SIGBUS && info->si_code == BUS_MCEERR_AO)
+        return 0;
+#endif
+    return info->si_code > 0;
+}
+
 static void die_by_default(int signal_number, const siginfo_t *info)
 {
     struct sigaction by_default;
     memset(&by_default, 0, sizeof(by_default));
     by_default.sa_handler = SIG_DFL;
     sigaction(signal_number, &by_default, NULL);
-    if (info->si_code <= 0) /* sent, not raised by an instruction that runs again */
+    if (!is_raised_by_instruction(signal_number, info)) /* nothing will raise it again */
         raise(signal_number);
 }
 
@@ -152,13 +163,8 @@ static void on_fault(int signal_number, siginfo_t *info, void *context)
     int saved_errno = errno;
     ucontext_t *uc = context;
     uintptr_t pc = PM_FAULT_PC(signal_number, info, uc);
-    int is_ours = info->si_code > 0;
 
-#ifdef BUS_MCEERR_AO
-    if (signal_number == SIGBUS && info->si_code == BUS_MCEERR_AO)
-        is_ours = 0; /* an asynchronous report, not about this instruction */
-#endif
-    if (is_ours) {
+    if (is_raised_by_instruction(signal_number, info)) {
         uintptr_t fixup = fixup_of(pc);
         if (!fixup && is_guarded((uintptr_t)info->si_addr)) {
             last_fault = (struct pm_fault){

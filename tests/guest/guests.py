@@ -197,6 +197,29 @@ VFIO_USER_PLAIN = replace(VFIO_USER, name="vfio-user-plain", iommu="none")
 # And one whose disk dies.
 VFIO_USER_LOST = replace(VFIO_USER_PLAIN, name="vfio-user-lost")
 
+# Persistent memory of both kinds (QEMU's own lies beside RAM, the served one in a BAR), regions of
+# shared memory, and virtio devices that judge queues: tests/vfio_user/cases/case_memory.py.
+MEMORY = Guest(
+    name="memory",
+    arch="x86_64-newer",
+    devices=(
+        "virtio-pmem-pci,memdev=persistent,disable-legacy=on,iommu_platform=on,addr=08.0",
+        _vfio_user("PMEM", addr="09.0"),
+        _vfio_user("SHM"),
+        "virtio-rng-pci,disable-legacy=on,iommu_platform=on,packed=on",
+        "virtio-gpu-pci,disable-legacy=on,iommu_platform=on,hostmem=64M",
+    ),
+    memory_mib=512,
+    qemu_arguments=(
+        *("-m", "slots=2,maxmem=2G"),
+        *("-object", "memory-backend-memfd,id=ram,size=512M,share=on"),
+        "-object",
+        f"memory-backend-file,id=persistent,size=16M,share=on,mem-path={SHARE}/qemu-pmem",
+        *("-D", f"{SHARE}/qemu.log", "-trace", "virtio_pmem_*"),
+    ),
+    beside="tests.vfio_user.memory_serving:beside_guest",
+)
+
 # The disk behind zPCI, which takes only functions that have MSI-X.
 S390X_VFIO_USER = replace(
     S390X,
@@ -226,6 +249,7 @@ GUESTS = {
         VFIO_USER,
         VFIO_USER_PLAIN,
         VFIO_USER_LOST,
+        MEMORY,
         S390X_VFIO_USER,
     )
 }
