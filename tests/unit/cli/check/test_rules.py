@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pymmio.backend.sim.device import SimHandle
 from tests.unit.cli.running import assert_fails, json_of, output, run
 
 
@@ -42,6 +43,18 @@ def test_all_rules_are_the_default(tmp_path: Path) -> None:
 def test_json_is_a_list() -> None:
     reports = json_of("check", "rules", "sim:access-recorder", "--rule", "linux-io")
     assert [report["verdict"] for report in reports] == ["kept"]
+
+
+def test_what_stands_between_is_named_with_its_version(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(SimHandle, "through", lambda self: "QEMU <11.1>", raising=False)
+    page = tmp_path / "rules.html"
+    arguments = ("check", "rules", "sim:access-recorder", "--rule", "zpci")
+    assert output(*arguments, "--html", str(page)).splitlines()[0] == "through QEMU <11.1>"
+    assert "through QEMU &lt;11.1&gt;" in page.read_text()
+    (report,) = json_of(*arguments)
+    assert report["through"] == "QEMU <11.1>"
 
 
 @pytest.mark.parametrize(
