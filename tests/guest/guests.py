@@ -153,6 +153,8 @@ S390X = Guest(
     devices=(
         "zpci,uid=1,fid=16,target=nvme-card,id=zpci0",
         "nvme,id=nvme-card,serial=pymmio-0,drive=nvme0,cmb_size_mb=1,legacy-cmb=on",
+        "zpci,uid=2,fid=17,target=rng-card,id=zpci1",
+        "virtio-rng-pci,id=rng-card,disable-legacy=on,iommu_platform=on,packed=on",
     ),
     disks=(Disk("nvme0", 64 * MIB),),
     qemu_arguments=("-D", f"{SHARE}/accesses.log", "-trace", "memory_region_ops_*"),
@@ -220,12 +222,17 @@ MEMORY = Guest(
     beside="tests.vfio_user.memory_serving:beside_guest",
 )
 
-# The disk behind zPCI, which takes only functions that have MSI-X.
+# The disk and the recorder behind zPCI, which takes only functions that have MSI-X.
 S390X_VFIO_USER = replace(
     S390X,
     name="s390x-vfio-user",
     arch="s390x-newer",
-    devices=("zpci,uid=1,fid=16,target=nvme-card,id=zpci0", _vfio_user("NVME", id="nvme-card")),
+    devices=(
+        "zpci,uid=1,fid=16,target=nvme-card,id=zpci0",
+        _vfio_user("NVME", id="nvme-card"),
+        "zpci,uid=2,fid=17,target=recorder-card,id=zpci1",
+        _vfio_user("RECORDER", id="recorder-card"),
+    ),
     disks=(),
     memory_mib=512,
     qemu_arguments=("-object", "memory-backend-memfd,id=ram,size=512M,share=on"),
