@@ -125,6 +125,9 @@ Examples:
 A URI names a device and the way to reach it:
   sim:MODEL?OPTION=VALUE    a model in this process; needs no hardware and no rights
   vfio:DOMAIN:BUS:DEV.FN    real hardware, through Linux VFIO
+  qemu:DEVICE,PROPERTIES    one of QEMU's device models, without a guest
+  vfio-user:SOCKET          a device that another process serves (pymmio serve)
+  sysfs:DOMAIN:BUS:DEV.FN   registers of real hardware, without VFIO and without DMA
 
 Exit codes: 0 done, 1 error of the device or the system, 2 wrong usage (nothing was
 touched), 3 not permitted, 4 no such device, 5 time-out, 6 busy, 130 Ctrl-C.
