@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import platform
 import sys
+from collections.abc import Callable
 
 import pytest
 
@@ -20,10 +21,6 @@ _VFIO = "tests/unit/backend/vfio"
 _MAPPING = "tests/unit/mmio/test_mapping.py"
 _CHECK = "tests/unit/check/accessors"
 _PROOF = "the recorder of accesses does not see through qemu-user; tests/arch is the proof here"
-_EVENTFD = (
-    "qemu-user swaps the count of an eventfd, but not of one that came over a socket: what the "
-    "other end added is read in the wrong byte order"
-)
 _LOADS = (
     "mapped with ordinary loads, which is not for PCI memory here; tests/s390x has the real one"
 )
@@ -44,7 +41,6 @@ LEFT_OUT = {
     "tests/unit/doctor/test_read_only.py::test_the_kernel_is_asked_for_nothing_but_reading": (
         "strace would watch qemu-user"
     ),
-    "tests/unit/backend/vfio_user/server/test_irqs.py": _EVENTFD,
     **dict.fromkeys(
         (
             f"tests/unit/backend/sysfs/test_device.py::{name}"
@@ -56,6 +52,16 @@ LEFT_OUT = {
             )
         ),
         _LOADS,
+    ),
+    **dict.fromkeys(
+        (
+            f"tests/unit/backend/vfio_user/test_device.py::{name}"
+            for name in (
+                "test_a_descriptor_that_cannot_be_mapped_is_unsupported",
+                "test_a_part_that_can_be_mapped_needs_no_message",
+            )
+        ),
+        "on s390x what is not PCI memory is not mapped: all of it goes by messages",
     ),
     "tests/unit/regs/test_typing.py": "mypy looks at types, in which there is no byte order",
     **dict.fromkeys(
@@ -114,8 +120,20 @@ FORCED_WAY = os.environ.get("FORCED_WAY")
 OPERATIONS = {"mio": {"PCILGI", "PCISTGI"}, "syscall": {"353", "352"}}
 
 
+def _eventfd_read(fd: int, read: Callable[[int], int] = os.eventfd_read) -> int:
+    """Undo what qemu-user makes of events that were added by a descriptor from a socket.
+
+    It swaps what is written to and read from an eventfd of its own making, but not what goes by
+    a descriptor that came over a socket, which it does not know: one event then counts 2 to the 56.
+    """
+    count = read(fd)
+    return count if count % (1 << 56) else count >> 56
+
+
 def pytest_configure(config: pytest.Config) -> None:
     """Refuse to run where the run would prove nothing."""
+    if sys.byteorder == "big":
+        os.eventfd_read = _eventfd_read
     if platform.machine() != EMULATED:
         raise pytest.UsageError(
             f"this is no Python for {EMULATED}: use python -m tests.bigendian.run"
