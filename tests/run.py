@@ -24,6 +24,10 @@ def _pytest(*arguments: str) -> list[str]:
     return [PYTHON, "-m", "pytest", "-q", *arguments]
 
 
+def _drivers_on(backend: str) -> list[str]:
+    return [PYTHON, "-m", "tests.drivers.elsewhere", backend]
+
+
 def _prepare_unit() -> str | None:
     """Install what some unit tests need; where it cannot be had only these are skipped."""
     subprocess.run([PYTHON, "-m", "tests.unit.needs", "--install"], cwd=ROOT)
@@ -91,7 +95,7 @@ TIERS = (
     Tier("unit", (_pytest("tests/unit"),), _prepare_unit),
     Tier("property", (_pytest("tests/property"),)),
     Tier("contract", (_pytest("tests/contract"),)),
-    Tier("drivers", (_pytest("tests/drivers"),)),
+    Tier("drivers", (_pytest("tests/drivers"), _drivers_on("vfio-user"))),
     Tier("package", (_pytest("tests/package"),)),
     Tier(
         "docs",
@@ -106,7 +110,7 @@ TIERS = (
         (_pytest("tests/bigendian"), [PYTHON, "-m", "tests.bigendian.run"]),
         _prepare_arch,
     ),
-    Tier("qemu", (_pytest("tests/qemu"), [PYTHON, "-m", "tests.qemu.drivers"]), _prepare_qemu),
+    Tier("qemu", (_pytest("tests/qemu"), _drivers_on("qemu")), _prepare_qemu),
     Tier("guest", (_pytest("tests/guest"),), _prepare_guest, deadline_s=3600),
     Tier("vfio-user", (_pytest("tests/vfio_user"),), _prepare_vfio_user),
     Tier("s390x", (_pytest("tests/s390x"),), _prepare_s390x),

@@ -122,7 +122,8 @@ def contract(address: str, access: str, group: str) -> None:
         return open_device(uri, **({"access": access} | options))
 
     subject = VFIO_S390X.subject("nvme-cmb", f"vfio:{address}")
-    keeps(replace(subject, opener=opener), VFIO_S390X.groups("nvme-cmb")[group])
+    asked = VFIO_S390X.groups("nvme-cmb")[group]
+    keeps(replace(subject, opener=opener), asked, column=f"s390x-{access}")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from tests.contract.asking import keeps
 from tests.contract.backends import VFIO
 from tests.guest.case import case
 from tests.guest.inside import EDU, NVME, bind_vfio, bound_to_vfio, find_functions, give_back
-from tests.guest.interfaces import by_interface, uri_of
+from tests.guest.interfaces import by_interface, interface, uri_of
 
 _IDS = {"edu": EDU, "nvme": NVME, "nvme-cmb": NVME}
 _OWN = [group.value for group in Group if group is not Group.SHARING]
@@ -18,7 +18,8 @@ _OWN = [group.value for group in Group if group is not Group.SHARING]
 
 def _keeps(device: str, group: str) -> None:
     with bound_to_vfio(_IDS[device]) as function:
-        keeps(VFIO.subject(device, uri_of(function.address)), VFIO.groups(device)[group])
+        subject = VFIO.subject(device, uri_of(function.address))
+        keeps(subject, VFIO.groups(device)[group], column=f"vfio-{interface()}")
 
 
 def _groups(device: str) -> tuple[str, ...]:
@@ -51,7 +52,8 @@ def case_sharing() -> None:
         for function in functions:
             bind_vfio(function)
         uri, other = (uri_of(function.address) for function in functions)
-        keeps(VFIO.subject("edu", uri, other), VFIO.groups("edu")["sharing"])
+        subject = VFIO.subject("edu", uri, other)
+        keeps(subject, VFIO.groups("edu")["sharing"], column=f"vfio-{interface()}")
     finally:
         for function in functions:
             give_back(function)

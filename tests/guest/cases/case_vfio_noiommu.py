@@ -67,7 +67,7 @@ def case_the_price_is_told() -> None:
 @case(guest=GUEST, timeout_s=120, params=tuple(GROUPS))
 def case_contract(group: str) -> None:
     with bound_without_iommu(find_function(EDU)) as uri:
-        keeps(NO_IOMMU.subject("edu", uri), GROUPS[group])
+        keeps(NO_IOMMU.subject("edu", uri), GROUPS[group], column=NO_IOMMU.name)
 
 
 @case(guest=GUEST)

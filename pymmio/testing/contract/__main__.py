@@ -1,0 +1,67 @@
+"""Ask a device for the contract of backends: ``python -m pymmio.testing.contract URI``."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections import Counter
+
+from pymmio.errors import PymmioError
+from pymmio.testing.contract import Group, Outcome, Subject, Verdict, checks, examine
+from pymmio.testing.contract.devices import DEVICES
+
+_BAD = (Outcome.BROKEN,)
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Ask and print a table; return 1 if a promise is broken, 2 if nothing could be asked."""
+    parser = argparse.ArgumentParser(prog="python -m pymmio.testing.contract", description=__doc__)
+    parser.add_argument("uri", help="the device; what is on it is lost")
+    parser.add_argument("--device", default="", choices=["", *DEVICES], help="its kind")
+    parser.add_argument("--other", help="a second one, for one address space")
+    parser.add_argument("--group", action="append", choices=[str(group) for group in Group])
+    parser.add_argument("--patience", type=float, default=1.0, help="multiplies deadlines")
+    parser.add_argument("--json", action="store_true", help="one object for each promise")
+    given = parser.parse_args(arguments)
+    try:
+        subject = Subject(given.uri, given.device, other=given.other, patience=given.patience)
+        subject.open().close()
+    except PymmioError as error:
+        print(f"{type(error).__name__}: {error}", file=sys.stderr)
+        return 2
+    wanted = [c for c in checks(subject.device) if not given.group or c.group in given.group]
+    verdicts = examine(subject, wanted)
+    (_print_json if given.json else _print_table)(verdicts)
+    return int(any(verdict.outcome in _BAD for verdict in verdicts))
+
+
+def _print_json(verdicts: list[Verdict]) -> None:
+    for verdict in verdicts:
+        print(
+            json.dumps(
+                {
+                    "group": verdict.check.group,
+                    "promise": verdict.check.name,
+                    "outcome": verdict.outcome,
+                    "detail": verdict.detail,
+                }
+            )
+        )
+
+
+def _print_table(verdicts: list[Verdict]) -> None:
+    shown = (Outcome.KEPT, Outcome.BROKEN, Outcome.NOT_ASKED)  # nothing is excepted here
+    print(f"{'':<20}" + "".join(f"{outcome:>11}" for outcome in shown))
+    for group in Group:
+        counts = Counter(v.outcome for v in verdicts if v.check.group is group)
+        if counts:
+            print(f"{group:<20}" + "".join(f"{counts[outcome] or '.':>11}" for outcome in shown))
+    for verdict in verdicts:
+        if verdict.outcome in _BAD:
+            print(f"\n{verdict.check.name}: {verdict.outcome}")
+            print(f"  {verdict.check.promise}\n  {verdict.detail}")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
