@@ -35,6 +35,8 @@ __all__ = ["AccessRecorderModel", "LoggedAccess"]
 _RECORDED, _MEMORY, _WINDOW = 0, 2, 4
 _IDENTIFICATION = 0x52434552
 _WINDOW_SIZE = 4096
+_TABLE = 0x800  # in BAR4
+_MOST_VECTORS = 64
 _CONTROL, _SELECT = 0x0C, 0x10
 _CLEAR, _RESTORE = 1, 2
 _WRITE = 1 << 8
@@ -61,6 +63,9 @@ class AccessRecorderModel(DeviceModel):
     ``file`` gets each access as a line of JSON at once, those too that the log has no room for:
     ``{"number": 0, "offset": 4, "width": 4, "is_write": true, "value": 7}``.  It is made anew,
     and goes on through resets.
+
+    ``msix`` vectors, at most 64, have their table in BAR4 and never fire: zPCI takes no function
+    without.
     """
 
     vendor_id = 0x1234
@@ -76,13 +81,17 @@ class AccessRecorderModel(DeviceModel):
         size: str | int = 1 << 16,
         limit: str | int = 1 << 16,
         file: str | None = None,
+        msix: str | int = 0,
         **unknown: str,
     ) -> None:
-        refuse_unknown("access-recorder", unknown, ("file", "limit", "size"))
+        refuse_unknown("access-recorder", unknown, ("file", "limit", "msix", "size"))
         self.size = as_size("size", size)
         if self.size < 4096 or self.size & (self.size - 1):
             raise UriError(f"option size={size} is no power of two from 4K on", hint="Size=64K")
         self.limit = as_int("limit", limit, low=1)
+        self.msix_vectors = as_int("msix", msix, low=0, high=_MOST_VECTORS)
+        if self.msix_vectors:
+            self.msix_bar, self.msix_offset = _WINDOW, _TABLE
         self.bars = (
             BarSpec(index=_RECORDED, size=self.size),
             BarSpec(index=_MEMORY, size=self.size, prefetchable=True, ram=True),

@@ -191,7 +191,7 @@ def beside_guest(folder: Path) -> Iterator[Mapping[str, str]]:
             name: stack.enter_context(served(model, sockets / f"{name}.sock", *options))
             for name, model, options in (
                 ("nvme", "nvme", ("--file", str(disk))),
-                ("recorder", "access-recorder", ()),
+                ("recorder", "access-recorder", ("--msix", "1")),
                 ("edu", "edu", ()),
             )
         }

@@ -9,6 +9,7 @@ import pytest
 import pymmio
 from pymmio.errors import UriError
 from pymmio.models.access_recorder import AccessRecorderModel, LoggedAccess
+from pymmio.pci import MsiX
 from pymmio.testing import open_model
 
 
@@ -125,3 +126,19 @@ def test_a_file_gets_every_access_at_once_also_those_that_the_log_has_no_room_fo
 def test_a_file_that_cannot_be_written_is_told(tmp_path):
     with pytest.raises(UriError, match="cannot be written"):
         AccessRecorderModel(file=str(tmp_path / "nowhere" / "log"))
+
+
+def test_msix_has_a_table_behind_the_window():
+    with open_model(AccessRecorderModel(msix="2")) as device:
+        assert len(device.irqs.msix) == 2
+        (capability,) = (c for c in device.config.capabilities() if isinstance(c, MsiX))
+        assert (capability.table.bar, capability.table.offset) == (4, 0x800)
+        window = device.region(4)
+        window.write32(0x800 + 12, 0)
+        assert window.read32(0x800 + 12) == 0
+        device.region(0).write32(0, 1)
+        assert window.read32(0x04) == 1, "the table is not in the log, BAR0 is"
+    with open_model(AccessRecorderModel()) as device:
+        assert len(device.irqs.msix) == 0
+    with pytest.raises(UriError, match="msix=65 is out of range"):
+        AccessRecorderModel(msix=65)

@@ -5,12 +5,35 @@ from __future__ import annotations
 import sys
 from time import monotonic
 
+import pymmio
+from pymmio.check.rules import DeviceRecorder, Verdict, preset, ready_subject, run
+from pymmio.check.rules.report import text
 from pymmio.handle import Access
 from pymmio_drivers.nvme import Controller
 from tests.guest.case import case
 from tests.guest.inside import NVME, bound_to_vfio
 from tests.vfio_user.asking import ask
+from tests.vfio_user.cases.case_rules import RECORDER
 from tests.vfio_user.cases.disk import MIB, SIZE, digest, pattern
+
+
+@case(timeout_s=240, guest="s390x-vfio-user", params=("syscall-region", "pread-pread"))
+def case_accesses_by_zpci_are_cut_as_the_presets_say(mode: str) -> None:
+    access, _, subject = mode.partition("-")
+    rules = ("vfio-pci",) if subject == "pread" else ("strict-pci", "zpci")
+    with bound_to_vfio(RECORDER) as function:
+        with pymmio.open_device(f"vfio:{function.address}", access=access) as device:
+            for rule in rules:
+                ready = ready_subject(subject, device, rule)
+                report = run(
+                    ready.access,
+                    preset(rule),
+                    DeviceRecorder(device),
+                    name=mode,
+                    widths=ready.widths,
+                )
+                assert report.verdict is Verdict.KEPT, text(report)
+                print(f"{rule}: {len(report.cases)} accesses by {mode}")
 
 
 @case(timeout_s=180, guest="s390x-vfio-user", params=("syscall-msix", "pread-polling"))
