@@ -129,7 +129,7 @@ class Script:
                 hint="Record with RecordingSink, or pymmio trace run --format record",
             )
         if file.lost:
-            raise TraceFileError(f"{name} lacks {file.lost} events", line=file.lines[-1])
+            raise TraceFileError(f"{name} lacks {file.lost} events", line=1)
         _check_device(file.device, name)
         self = cls(name, file.device, [], [], file.names)
         sizes = {region.index: region.size for region in file.device.regions}

@@ -96,6 +96,13 @@ def test_a_device_that_cannot_be_is_none(path: Path, facts: DeviceFacts, message
         replay(by_hand(path, [], facts))
 
 
+def test_a_recording_that_lacks_events_is_none(path: Path) -> None:
+    by_hand(path, [])
+    path.write_text(path.read_text().replace('"lost": 0', '"lost": 3'))
+    with pytest.raises(TraceFileError, match="lacks 3 events"):
+        replay(path)
+
+
 def test_a_device_without_ids_is_none(path: Path) -> None:
     with pytest.raises(TraceFileError, match="the header has no 'vendor_id'"):
         replay(by_hand(path, [], replace(FACTS, ids={})))
