@@ -61,7 +61,7 @@ def build(
     )
     arguments = [
         binary,
-        *("-nodefaults", "-no-user-config", "-display", "none", "-nographic"),
+        *("-nodefaults", "-no-user-config", "-display", "none"),
         *("-machine", machine),
         *("-object", _memory_backend("ram", f"/proc/self/fd/{fds.ram}", options.ram)),
         *("-m", _ram(options, plan, memory_size)),

@@ -18,6 +18,12 @@ __all__ = ["ended", "refused"]
 
 _MEANINGS: tuple[tuple[str, type[PymmioError], str], ...] = (
     (
+        "'ivshmem-doorbell' is not a valid device model name",
+        Unsupported,
+        "It was built without what delivers interrupts: name another QEMU by binary=",
+    ),
+    ("'intel-iommu' is not a valid device model name", Unsupported, "Add iommu=off"),
+    (
         "is not a valid device model name",
         DeviceNotFound,
         "See the devices that it has: qemu-system-x86_64 -device help",

@@ -10,7 +10,7 @@ from pymmio.backend.qtest.machine.bars import PlacedBar
 from pymmio.backend.qtest.machine.bell import DOORBELL, VECTORS_PER_PEER, Bell
 from pymmio.backend.qtest.protocol import QtestChannel
 from pymmio.backend.qtest.relay import Relay
-from pymmio.errors import DeviceGone, Unsupported
+from pymmio.errors import DeviceGone, PymmioError, Unsupported
 from pymmio.handle import IrqKind
 from pymmio.pci.caps import Capability, Msi, MsiX
 from pymmio.pci.caps.msix import MSIX_ENTRY_SIZE
@@ -90,8 +90,13 @@ class QtestIrq:
         self._enabled[kind] = tuple(eventfds)
         try:
             turn_on(eventfds)
-        except BaseException:
+        except BaseException as error:
             self.disable(kind)
+            if isinstance(error, OSError) and not isinstance(error, PymmioError):
+                raise Unsupported(
+                    f"{self._name}: cannot enable {kind}: {error.strerror}",
+                    hint="Raise the limit of open files (ulimit -n)",
+                ) from error
             raise
 
     def disable(self, kind: IrqKind) -> None:

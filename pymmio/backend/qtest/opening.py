@@ -26,7 +26,7 @@ from pymmio.backend.qtest.options import MachineKind, Options
 from pymmio.backend.qtest.process import QemuProcess
 from pymmio.backend.qtest.protocol import QtestChannel
 from pymmio.backend.qtest.relay import Relay
-from pymmio.errors import DeviceGone, Unsupported, UriError
+from pymmio.errors import DeviceGone, PymmioError, Unsupported, UriError
 from pymmio.pci.bars import size_bars
 from pymmio.pci.caps import walk_capabilities
 from pymmio.pci.header import CONFIG_SIZES, HeaderLayout, Offset
@@ -59,7 +59,15 @@ def open(uri: DeviceUri) -> QtestHandle:
     with ExitStack() as made:
         backing.prepare(options, made.callback)
         memory_size = backing.memory_size(options)
-        handle = _start(uri, options, binary, memory_size)
+        try:
+            handle = _start(uri, options, binary, memory_size)
+        except PymmioError:  # some of which are OSErrors as well
+            raise
+        except OSError as error:
+            raise Unsupported(
+                f"{uri}: cannot make what QEMU takes: {error.strerror}",
+                hint="Raise the limit of open files (ulimit -n)",
+            ) from error
         made.pop_all()  # the files stay
     return handle
 

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import errno
 import os
 import re
+import socket
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -82,6 +84,28 @@ def test_a_failure_at_each_step_leaves_nothing(
     assert footprint() == before
 
 
+@pytest.mark.parametrize(
+    ("module", "name"), [(socket, "socketpair"), (os, "memfd_create"), (os, "eventfd")]
+)
+def test_a_system_without_descriptors_is_unsupported(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch, module: object, name: str
+) -> None:
+    def fail(*arguments: object) -> None:
+        raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+
+    handle, _ = opened()
+    event = os.eventfd(0)
+    with monkeypatch.context() as patch:
+        patch.setattr(module, name, fail)
+        with pytest.raises(PymmioError, match="open files"):
+            if name == "eventfd":
+                handle.irq.enable(IrqKind.MSIX, [event])
+            else:
+                open_qemu(DeviceUri.parse("qemu:rig?ram=16M"))
+    handle.irq.enable(IrqKind.MSIX, [event])
+    os.close(event)
+
+
 @pytest.mark.parametrize("count", [1, 2, 10, 30])
 def test_a_connection_that_breaks_while_opening_leaves_nothing(
     fakes: list[FakeQemu], monkeypatch: pytest.MonkeyPatch, count: int
@@ -122,6 +146,7 @@ def test_what_was_open_is_closed(opened: Opener, memory: Path) -> None:
     ("words", "kind"),
     [
         ("-device x: 'x' is not a valid device model name", DeviceNotFound),
+        ("'ivshmem-doorbell' is not a valid device model name", Unsupported),
         ("-device edu,a=1: Property 'edu.a' not found", UriError),
         ('-device nvme: Failed to get "write" lock', DeviceBusy),
         ("-drive file=x: Could not open 'x': Permission denied", PermissionRefused),
