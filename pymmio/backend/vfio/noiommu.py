@@ -179,6 +179,8 @@ class NoIommuDma:
     def _frames(self, address: int, size: int) -> list[int]:
         """Return the numbers of the pages' frames."""
         count = size // mmap.PAGESIZE
+        if count <= 0 or size % mmap.PAGESIZE or address % mmap.PAGESIZE:
+            raise DmaError(f"{size:#x} bytes at {address:#x} are not whole pages")
         try:
             fd = self._kernel.open(_PAGEMAP, os.O_RDONLY)
             try:
