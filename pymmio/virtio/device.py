@@ -6,9 +6,11 @@ import threading
 import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from functools import partial
 from types import TracebackType
 from typing import Self
 
+from pymmio import forks
 from pymmio.device import Device, open_device
 from pymmio.dma import DmaSpace
 from pymmio.errors import (
@@ -18,6 +20,7 @@ from pymmio.errors import (
     DeviceGone,
     DeviceNotFound,
     DeviceTimeout,
+    ForkedObject,
     PymmioError,
     Unsupported,
 )
@@ -56,7 +59,8 @@ class VirtioDevice:
     """A virtio device and its queues.  Close it, or use it in a ``with`` statement.
 
     Made from a transport; :meth:`open` takes a URI or an open PCI device.  ``start`` negotiates,
-    sets up the queues and lets the device work.  After ``reset`` it can be started again.
+    sets up the queues and lets the device work.  After ``reset`` it can be started again.  In a
+    forked child every use raises ForkedObject, and ``close`` does nothing.
     """
 
     def __init__(
@@ -84,7 +88,12 @@ class VirtioDevice:
         self._interrupts: QueueInterrupts | None = None
         self._failed: PymmioError | None = None
         self._lock = threading.RLock()
+        self._state_lock = threading.Lock()  # of what ``_fail`` reads and writes
+        self._starts = 0
+        self._is_started = False
         self._is_closed = False
+        self._is_forked = False
+        forks.track(self)
 
     @classmethod
     def open(
@@ -132,14 +141,15 @@ class VirtioDevice:
 
     def check(self) -> None:
         """Raise DeviceFailed if the device asks for a reset, DeviceGone if it does not answer."""
-        if self._failed is not None:
-            raise self._failed
+        start, failed = self._starts, self._failed
+        if failed is not None:
+            raise failed
         if DeviceStatus.NEEDS_RESET in self.status:
             error = DeviceFailed(
                 f"{self.name}: the device met an error that it cannot recover from",
                 hint="Reset it, then start it again",
             )
-            self._fail(error)
+            self._fail(error, start)
             raise error
 
     # --- start and reset ---------------------------------------------------------------------
@@ -163,12 +173,15 @@ class VirtioDevice:
         Raises FeatureMissing, Unsupported, ProtocolError, DeviceTimeout; the device is then
         marked FAILED, and nothing of it is left set up.
         """
+        self._require_open()
         with self._lock, ExitStack() as undo:
             self._require_open()
-            if self.queues:
+            if self._is_started:
                 raise BadArgument(f"{self.name} was started already", hint="Call reset() first")
             self._reset_device(RESET_TIMEOUT_S)
-            self._failed = None
+            with self._state_lock:
+                self._starts += 1
+                self._failed = None
             undo.callback(self._give_up)
             self.transport.write_status(DeviceStatus.ACKNOWLEDGE)
             self.transport.write_status(DeviceStatus.ACKNOWLEDGE | DeviceStatus.DRIVER)
@@ -199,6 +212,7 @@ class VirtioDevice:
                     queue.interrupts(False)
             self.transport.write_status(self._working() | DeviceStatus.DRIVER_OK)
             self.queues = made
+            self._is_started = True
             undo.pop_all()
             return self.features
 
@@ -257,7 +271,7 @@ class VirtioDevice:
                 memory,
                 doorbell,
                 has_event_idx=EVENT_IDX in self.features,
-                on_broken=self._fail,
+                on_broken=partial(self._fail, start=self._starts),
                 check=self.check,
             )
             undo.pop_all()
@@ -275,10 +289,20 @@ class VirtioDevice:
 
     def _stop(self, timeout_s: float) -> None:
         """Stop interrupts, the device and its queues, in this order."""
-        self._stop_interrupts()
-        with suppress(DeviceGone):  # then it writes nowhere any more
-            self._reset_device(timeout_s)
-        queues, self.queues = self.queues, {}
+        with ExitStack() as stack:
+            stack.callback(self._stop_queues, timeout_s)
+            self._stop_interrupts()
+
+    def _stop_queues(self, timeout_s: float) -> None:
+        try:
+            with suppress(DeviceGone):  # then it writes nowhere any more
+                self._reset_device(timeout_s)
+        except PymmioError as error:
+            self._fail(error, self._starts)  # nobody waits for ever
+            raise
+        with self._state_lock:
+            queues, self.queues = self.queues, {}
+            self._is_started = False
         for queue in queues.values():
             queue.fail_all(self._failed or DeviceFailed(f"{self.name} was reset"), is_stopped=True)
             queue.close()
@@ -303,7 +327,8 @@ class VirtioDevice:
 
     def _abandon(self, queues: Mapping[int, Virtqueue]) -> None:
         """Give back the queues of a start that failed; their memory only once the device rests."""
-        self._reset_device(RESET_TIMEOUT_S)
+        with suppress(DeviceGone):
+            self._reset_device(RESET_TIMEOUT_S)
         for queue in queues.values():
             queue.close()
 
@@ -314,10 +339,14 @@ class VirtioDevice:
         except PymmioError:
             return  # it does not answer: the reason is on its way already
 
-    def _fail(self, error: PymmioError) -> None:
-        """Fail all that waits; memory stays with the device until it is reset."""
-        self._failed = self._failed or error
-        for queue in self.queues.values():
+    def _fail(self, error: PymmioError, start: int) -> None:
+        """Fail all that waits since ``start``; memory stays with the device until it is reset."""
+        with self._state_lock:
+            if start != self._starts:
+                return  # it was reset and started again meanwhile
+            self._failed = self._failed or error
+            queues = list(self.queues.values())
+        for queue in queues:
             queue.fail_all(error, is_stopped=False)
 
     # --- shared memory -----------------------------------------------------------------------
@@ -339,16 +368,27 @@ class VirtioDevice:
 
     def close(self) -> None:
         """Stop the device and give everything back; closing twice is fine."""
+        if self._is_forked:
+            return
         with self._lock:
             if self._is_closed:
                 return
             self._is_closed = True
             with ExitStack() as stack:
                 stack.callback(self._release)
-                if self.queues:
+                if self._is_started:
                     stack.callback(self._stop, RESET_TIMEOUT_S)
 
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()
+        self._state_lock = threading.Lock()
+        self._is_forked = True
+
     def _require_open(self) -> None:
+        if self._is_forked:
+            raise ForkedObject(
+                f"{self.name} belongs to the parent process", hint="Open the device in the child"
+            )
         if self._is_closed:
             raise Closed(f"{self.name} is closed", hint="Open the device again")
 

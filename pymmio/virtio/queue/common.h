@@ -27,6 +27,12 @@ static int crosses(uint16_t event, uint16_t new_index, uint16_t old_index)
     return (uint16_t)(new_index - event - 1) < (uint16_t)(new_index - old_index);
 }
 
+/* Whether a buffer of so many pieces goes into an indirect table. */
+static int is_indirect(const vq *q, uint32_t count)
+{
+    return count > 1 && count <= q->indirect_max;
+}
+
 /* Fill the indirect table of a buffer and return where the device finds it. */
 static uint64_t fill_indirect(vq *q, uint32_t id, const vq_piece *pieces, uint32_t readable,
                               uint32_t count)

@@ -121,37 +121,45 @@ int vq_space(const vq *q) { return (int)q->free_count; }
 int vq_outstanding(const vq *q) { return (int)q->outstanding; }
 uint32_t vq_events(const vq *q) { return __atomic_load_n(&q->events, __ATOMIC_RELAXED); }
 
-/* Make a buffer available: first the pieces that the device reads, then those that it writes.
- * Returns its id.  The device may look at it from now on, and is told by vq_kick. */
-int vq_add(vq *q, const vq_piece *pieces, uint32_t readable, uint32_t writable)
+/* Whether a buffer could be made available in an empty queue: 0, or VQ_TOO_LONG. */
+int vq_check(const vq *q, const vq_piece *pieces, uint32_t readable, uint32_t writable)
 {
     uint32_t count = readable + writable;
-    uint64_t total = 0, to_write = 0;
-    int is_indirect;
+    uint64_t total = 0;
 
-    if (q->broken)
-        return q->broken;
-    if (__atomic_load_n(&q->closed, __ATOMIC_RELAXED))
-        return VQ_CLOSED;
     if (count < readable || count == 0)
         return VQ_TOO_LONG;
-    is_indirect = count > 1 && count <= q->indirect_max;
-    if (!is_indirect && count > q->num)
+    if (!is_indirect(q, count) && count > q->num)
         return VQ_TOO_LONG;
     for (uint32_t i = 0; i < count; i++) {
         if (pieces[i].size == 0)
             return VQ_TOO_LONG;
         total += pieces[i].size;
-        if (i >= readable)
-            to_write += pieces[i].size;
     }
-    if (total > 0xffffffffu + (uint64_t)1) /* §2.7.5, §2.8.5: 2^32 bytes at most */
+    return total > 0xffffffffu + (uint64_t)1 ? VQ_TOO_LONG : 0; /* §2.7.5, §2.8.5: 2^32 at most */
+}
+
+/* Make a buffer available: first the pieces that the device reads, then those that it writes.
+ * Returns its id.  The device may look at it from now on, and is told by vq_kick. */
+int vq_add(vq *q, const vq_piece *pieces, uint32_t readable, uint32_t writable)
+{
+    uint32_t count = readable + writable;
+    uint64_t to_write = 0;
+    int in_table = is_indirect(q, count);
+
+    if (q->broken)
+        return q->broken;
+    if (__atomic_load_n(&q->closed, __ATOMIC_RELAXED))
+        return VQ_CLOSED;
+    if (vq_check(q, pieces, readable, writable))
         return VQ_TOO_LONG;
-    if ((is_indirect ? 1 : count) > q->free_count)
+    if ((in_table ? 1 : count) > q->free_count)
         return VQ_FULL;
+    for (uint32_t i = readable; i < count; i++)
+        to_write += pieces[i].size;
     if (q->flags & VQ_PACKED)
-        return packed_add(q, pieces, readable, count, is_indirect, to_write);
-    return split_add(q, pieces, readable, count, is_indirect, to_write);
+        return packed_add(q, pieces, readable, count, in_table, to_write);
+    return split_add(q, pieces, readable, count, in_table, to_write);
 }
 
 /* Show what was added to the device and notify it unless it does not want that; force notifies

@@ -68,6 +68,7 @@ int vq_init(vq *q, const vq_layout *layout);
 void vq_reset(vq *q);
 int vq_space(const vq *q);
 int vq_outstanding(const vq *q);
+int vq_check(const vq *q, const vq_piece *pieces, uint32_t readable, uint32_t writable);
 int vq_add(vq *q, const vq_piece *pieces, uint32_t readable, uint32_t writable);
 int vq_kick(vq *q, int force);
 int vq_reap(vq *q, vq_used *used, uint32_t max);

@@ -109,22 +109,32 @@ class Engine:
         """Return how many buffers the device has."""
         return int(lib.vq_outstanding(self.vq))
 
+    def check(self, readable: Sequence[Piece], writable: Sequence[Piece]) -> None:
+        """Raise BadArgument for a buffer that can never fit."""
+        self._place(readable, writable)
+        code = lib.vq_check(self.vq, self._pieces, len(readable), len(writable))
+        if code < 0:
+            raise self.error(code)
+
     def add(self, readable: Sequence[Piece], writable: Sequence[Piece]) -> int | None:
         """Make a buffer available and return its id; None if there is no room now.
 
         Raises BadArgument for a buffer that can never fit, ProtocolError and Closed.
         """
-        count = len(readable) + len(writable)
-        if count > len(self._pieces):
-            self._pieces = ffi.new("vq_piece[]", count)
-        for place, piece in zip(self._pieces, (*readable, *writable)):
-            place.iova, place.size = piece
+        self._place(readable, writable)
         code = lib.vq_add(self.vq, self._pieces, len(readable), len(writable))
         if code == lib.VQ_FULL:
             return None
         if code < 0:
             raise self.error(code)
         return int(code)
+
+    def _place(self, readable: Sequence[Piece], writable: Sequence[Piece]) -> None:
+        count = len(readable) + len(writable)
+        if count > len(self._pieces):
+            self._pieces = ffi.new("vq_piece[]", count)
+        for place, piece in zip(self._pieces, (*readable, *writable)):
+            place.iova, place.size = piece
 
     def kick(self, *, force: bool = False) -> bool:
         """Notify the device of what was added, unless it does not want that; return whether."""

@@ -19,17 +19,17 @@ static void packed_step(vq *q)
 }
 
 static int packed_add(vq *q, const vq_piece *pieces, uint32_t readable, uint32_t count,
-                      int is_indirect, uint64_t to_write)
+                      int in_table, uint64_t to_write)
 {
     buffer_t *buffers = buffers_of(q);
-    uint32_t id = q->free_head, taken = is_indirect ? 1 : count, first = q->avail;
+    uint32_t id = q->free_head, taken = in_table ? 1 : count, first = q->avail;
     uint32_t first_flags = 0;
 
     for (uint32_t i = 0; i < taken; i++) {
         uint8_t *desc = packed_desc(q, q->avail);
         uint32_t flags = packed_avail_bits(q->avail_wrap);
 
-        if (is_indirect) {
+        if (in_table) {
             pm_put64(desc, fill_indirect(q, id, pieces, readable, count));
             pm_put32(desc + 8, count * DESC_SIZE);
             flags |= DESC_F_INDIRECT;

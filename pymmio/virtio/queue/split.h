@@ -24,12 +24,12 @@ static void split_put(const vq *q, uint32_t at, uint64_t iova, uint32_t size, ui
 }
 
 static int split_add(vq *q, const vq_piece *pieces, uint32_t readable, uint32_t count,
-                     int is_indirect, uint64_t to_write)
+                     int in_table, uint64_t to_write)
 {
     buffer_t *buffers = buffers_of(q);
-    uint32_t head = q->free_head, at = head, taken = is_indirect ? 1 : count;
+    uint32_t head = q->free_head, at = head, taken = in_table ? 1 : count;
 
-    if (is_indirect) {
+    if (in_table) {
         uint64_t table = fill_indirect(q, head, pieces, readable, count);
         split_put(q, head, table, count * DESC_SIZE, DESC_F_INDIRECT, 0);
         buffers[head].last = (uint16_t)head;

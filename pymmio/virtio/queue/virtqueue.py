@@ -7,13 +7,14 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent import futures
-from concurrent.futures import Future
-from contextlib import ExitStack
+from concurrent.futures import Future, InvalidStateError
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
+from pymmio import forks
 from pymmio.dma import DmaBuffer, DmaSpace
-from pymmio.errors import Closed, DeviceTimeout, PymmioError
+from pymmio.errors import Closed, DeviceTimeout, ForkedObject, PymmioError
 from pymmio.mmio.doorbell import Doorbell
 from pymmio.virtio.queue.engine import Engine, Piece, UsedBuffer
 from pymmio.virtio.queue.layout import QueueLayout
@@ -59,7 +60,7 @@ class Virtqueue:
     Buffers that were submitted are held until the device has returned them, or was reset: a
     time-out does not end its right to write to them.  Safe for threads: the lock is held while
     entries are moved, never while waiting.  Callbacks of futures run in the thread that takes
-    the buffer.
+    the buffer.  In a forked child every use raises ForkedObject, and nothing touches the ring.
     """
 
     def __init__(
@@ -88,6 +89,7 @@ class Virtqueue:
         self._outstanding: dict[int, _Request] = {}
         self._broken: PymmioError | None = None
         self._is_closed = False
+        self._is_forked = False
         self.engine = Engine(
             index,
             memory.layout,
@@ -96,6 +98,7 @@ class Virtqueue:
             doorbell=doorbell,
             has_event_idx=has_event_idx,
         )
+        forks.track(self)
 
     @property
     def size(self) -> int:
@@ -140,6 +143,7 @@ class Virtqueue:
                 self._require_usable()
                 error = None
                 if self._backlog:
+                    self.engine.check(request.readable, request.writable)
                     self._backlog.append(request)
                 else:
                     error = self._send(request)
@@ -172,16 +176,13 @@ class Virtqueue:
         while True:
             taken: list[tuple[_Request, UsedBuffer]] = []
             with self._lock:
-                if self._is_closed or self._broken is not None:
+                if self._is_closed or self._is_forked or self._broken is not None:
                     return total
                 used, error = self.engine.reap()
                 for one in used:
                     taken.append((self._outstanding.pop(one.id), one))
-                while self._backlog and error is None:
-                    waiting = self._backlog.popleft()
-                    error = self._send(waiting)
-                    if self._backlog and self._backlog[0] is waiting:
-                        break
+                if error is None:
+                    error = self._send_backlog()
             for request, one in taken:
                 request.release()
                 request.future.set_result(one.written)
@@ -194,12 +195,31 @@ class Virtqueue:
             if not taken:
                 return total
 
+    def _send_backlog(self) -> PymmioError | None:
+        """Send what waits, as there is room; return why the queue broke.  Raises nothing."""
+        while self._backlog:
+            waiting = self._backlog.popleft()
+            try:
+                error = self._send(waiting)
+            except Closed:
+                self._backlog.appendleft(waiting)
+                return None  # whoever closes fails it in a moment
+            except PymmioError as refused:
+                self._backlog.appendleft(waiting)
+                return refused
+            if error is not None:
+                return error
+            if self._backlog and self._backlog[0] is waiting:
+                return None
+        return None
+
     def wait(self, future: Future[int], timeout_s: float) -> int:
         """Wait until ``future`` of this queue is done and return its result.
 
         Where no interrupt does it, the caller takes buffers meanwhile.  Raises DeviceTimeout
         (the buffer then stays with the device), or what the future was failed with.
         """
+        self._require_own()
         deadline = time.monotonic() + timeout_s
         while not future.done():
             left = deadline - time.monotonic()
@@ -222,6 +242,7 @@ class Virtqueue:
 
         Does not wait if ``until`` is done, whoever has taken its buffer.
         """
+        self._require_own()
         events = self.engine.events()
         if until is not None and until.done():
             return 0
@@ -246,10 +267,13 @@ class Virtqueue:
             if self._broken is not None:
                 return
             self._broken = error
+        self.fail_all(error, is_stopped=False)
         self._on_broken(error)
 
     def fail_all(self, error: BaseException, *, is_stopped: bool) -> None:
         """Fail all futures.  Memory is let go only if ``is_stopped``: the device was reset."""
+        if self._is_forked:
+            return
         with self._lock:
             requests = [*self._outstanding.values(), *self._backlog]
             backlog = len(self._backlog)
@@ -257,17 +281,20 @@ class Virtqueue:
             if is_stopped:
                 self._outstanding.clear()
                 self._broken = None
-                self.engine.clear()
+                if not self.memory.buffer.closed:
+                    self.engine.clear()
             elif self._broken is None and isinstance(error, PymmioError):
                 self._broken = error
         for i, request in enumerate(requests):
             if is_stopped or i >= len(requests) - backlog:
                 request.release()
-            if not request.future.done():
+            with suppress(InvalidStateError):  # another thread failed it just now, or before
                 request.future.set_exception(error)
 
     def close(self) -> None:
         """Wake all who wait, fail what is left, free the memory; the device was reset before."""
+        if self._is_forked:
+            return
         with self._lock:
             if self._is_closed:
                 return
@@ -282,7 +309,19 @@ class Virtqueue:
         self.doorbell.close()
         self.memory.close()
 
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
+        self._is_forked = True
+
+    def _require_own(self) -> None:
+        if self._is_forked:
+            raise ForkedObject(
+                f"virtqueue {self.index} belongs to the parent process",
+                hint="Open the device in the child",
+            )
+
     def _require_usable(self) -> None:
+        self._require_own()
         if self._is_closed:
             raise Closed(f"virtqueue {self.index} is closed", hint="Open the device again")
         if self._broken is not None:

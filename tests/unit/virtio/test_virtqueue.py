@@ -1,0 +1,171 @@
+"""Who waits for which buffer: full rings, breaking queues, forked children."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from concurrent.futures import Future
+
+import pytest
+
+from pymmio.errors import (
+    BadArgument,
+    Closed,
+    DeviceFailed,
+    DeviceTimeout,
+    ForkedObject,
+    ProtocolError,
+)
+from pymmio.testing import open_model
+from pymmio.virtio import VirtioDevice
+from pymmio.virtio.queue.virtqueue import Virtqueue
+from tests.children import in_forked_child
+from tests.unit.virtio.echo import EchoModel
+
+
+@pytest.fixture
+def model() -> EchoModel:
+    return EchoModel()
+
+
+@pytest.fixture
+def device(model: EchoModel) -> Iterator[VirtioDevice]:
+    with VirtioDevice.open(open_model(model)) as opened:
+        opened.start({1: None}, interrupts=False)
+        yield opened
+
+
+@pytest.fixture
+def queue(device: VirtioDevice) -> Virtqueue:
+    return device.queues[1]
+
+
+def _fill(device: VirtioDevice, queue: Virtqueue, count: int) -> list[Future[int]]:
+    buffer = device.dma.alloc(4096)
+    return [queue.submit([buffer[:1]], [buffer[8:9]]) for _ in range(count)]
+
+
+def test_what_never_fits_is_refused_while_others_wait_for_room(
+    device: VirtioDevice, queue: Virtqueue, model: EchoModel
+) -> None:
+    model.is_holding = True
+    sent = _fill(device, queue, 6)
+    buffer = device.dma.alloc(4096)
+    with pytest.raises(BadArgument, match="in more pieces"):
+        queue.submit([buffer[i : i + 1] for i in range(5)])
+    buffer.close()  # nobody holds it
+    model.is_holding = False
+    model.give_back()
+    queue.poll(0.02)
+    assert [one.result(0) for one in sent] == [1] * 6
+
+
+def test_a_queue_that_closes_still_hands_on_what_came_back(
+    device: VirtioDevice, queue: Virtqueue, model: EchoModel
+) -> None:
+    model.is_holding = True
+    sent = _fill(device, queue, 6)
+    model.give_back()
+    queue.engine.close()  # as ``close`` does while another thread takes buffers
+    assert queue.reap() == 2
+    assert [one.done() for one in sent] == [True, True, False, False, False, False]
+    queue.close()
+    for one in sent[2:]:
+        with pytest.raises(Closed):
+            one.result(0)
+
+
+def test_two_threads_that_fail_all_at_once_do_not_meet(
+    device: VirtioDevice, queue: Virtqueue, model: EchoModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.is_holding = True
+    (sent,) = _fill(device, queue, 1)
+    monkeypatch.setattr(Future, "done", lambda self: False)  # asked before the other was quicker
+    queue.fail_all(DeviceFailed("first"), is_stopped=False)
+    queue.fail_all(DeviceFailed("second"), is_stopped=False)
+    monkeypatch.undo()
+    with pytest.raises(DeviceFailed, match="first"):
+        sent.result(0)
+
+
+def test_a_queue_of_a_former_start_breaks_alone(
+    device: VirtioDevice, queue: Virtqueue, model: EchoModel
+) -> None:
+    device.reset()
+    device.start({1: None}, interrupts=False)
+    queue._break(ProtocolError("late"))
+    device.check()
+    (sent,) = _fill(device, device.queues[1], 1)
+    assert device.queues[1].wait(sent, 5.0) == 1
+
+
+def test_a_queue_that_breaks_fails_its_own_whoever_owns_it(
+    device: VirtioDevice, queue: Virtqueue, model: EchoModel
+) -> None:
+    model.is_holding = True
+    (sent,) = _fill(device, queue, 1)
+    device.queues = {}
+    queue._break(ProtocolError("broken"))
+    device.queues = {1: queue}
+    with pytest.raises(ProtocolError, match="broken"):
+        sent.result(0)
+
+
+def test_a_reset_that_does_not_end_fails_who_waits_and_keeps_memory(
+    device: VirtioDevice, queue: Virtqueue, model: EchoModel
+) -> None:
+    model.is_holding = True
+    (sent,) = _fill(device, queue, 1)
+    mapped = device.dma.mapped_bytes
+    model.never_resets = True
+    with pytest.raises(DeviceTimeout):
+        device.reset(timeout_s=0.01)
+    with pytest.raises(DeviceTimeout):
+        sent.result(0)
+    assert device.dma.mapped_bytes == mapped
+    assert not queue.memory.buffer.closed
+    model.never_resets = False
+    device.reset()
+    device.start({1: None}, interrupts=False)
+
+
+def test_a_device_without_queues_is_stopped_too(model: EchoModel) -> None:
+    device = VirtioDevice.open(open_model(model))
+    device.start(interrupts=True)
+    with pytest.raises(BadArgument, match="started already"):
+        device.start()
+    resets = model.resets
+    device.reset()
+    device.start(interrupts=True)
+    device.close()
+    assert model.resets >= resets + 3  # by reset, by start, by close
+
+
+def test_a_forked_child_touches_no_ring(
+    device: VirtioDevice, queue: Virtqueue, model: EchoModel
+) -> None:
+    model.is_holding = True
+    buffer = device.dma.alloc(4096)
+    sent = queue.submit([buffer[:1]], [buffer[8:9]])
+    resets = model.resets
+
+    def child() -> None:
+        for use in (
+            lambda: queue.submit(),
+            lambda: queue.wait(sent, 1.0),
+            lambda: queue.poll(0.0),
+            lambda: queue.interrupts(True),
+            lambda: device.start(),
+            lambda: device.reset(),
+        ):
+            with pytest.raises(ForkedObject):
+                use()
+        assert queue.reap() == 0
+        queue.close()
+        device.close()
+        assert not sent.done()
+        assert model.resets == resets
+
+    with queue._lock, device._lock:  # other threads may be anywhere when the process forks
+        in_forked_child(child)
+    model.give_back()
+    assert queue.wait(sent, 5.0) == 1
