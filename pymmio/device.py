@@ -10,14 +10,13 @@ from types import TracebackType
 from typing import Self
 
 from pymmio import forks
-from pymmio.arch import current, pci_ways
 from pymmio.backend import open_handle
 from pymmio.bounded import BoundedCall
+from pymmio.device_regions import CONFIG_RULE, DeviceRegions
 from pymmio.device_trace import DeviceTrace
 from pymmio.dma import DmaSpace
 from pymmio.errors import (
     Closed,
-    DeviceNotFound,
     DeviceTimeout,
     ForkedObject,
     PymmioError,
@@ -29,21 +28,11 @@ from pymmio.handle import (
     Access,
     DeviceHandle,
     IrqKind,
-    MappedArea,
     RegionInfo,
     TellsWhenGone,
 )
 from pymmio.irq import EventWatcher, Interrupts, Subscription
-from pymmio.mmio import (
-    PCI,
-    AccessRule,
-    HandleRegion,
-    MappedRegion,
-    Mapping,
-    Region,
-    SparseRegion,
-)
-from pymmio.mmio.pauses import Pauses
+from pymmio.mmio import AccessRule, Region
 from pymmio.pci import BarKind, Command, ConfigSpace
 from pymmio.pci.diagnosis import Diagnosis, gone
 from pymmio.policy import authorise
@@ -58,8 +47,6 @@ __all__ = ["Device", "open_device"]
 
 CLOSE_TIMEOUT_S = 30.0
 """How long closing may take in the kernel, which may reset the device then, in seconds."""
-
-CONFIG_RULE = AccessRule(widths=frozenset({1, 2, 4}), device_widths=frozenset({1, 2, 4}))
 
 
 def open_device(
@@ -127,37 +114,30 @@ class Device(Function):
         self.uri = uri
         self.name = handle.name
         self.handle = handle
-        self._access = access
         self._trace = DeviceTrace.of(trace, uri, handle, shared_dma)
+        self._regions = DeviceRegions(handle.name, handle, access, self._trace)
         self._state = "open"
         self._lock = threading.RLock()
-        self._infos = {info.index: info for info in handle.region_infos()}
-        self._opened: dict[int, Region] = {}
-        self._by_rule: dict[tuple[int, AccessRule], Region] = {}
         self._enabled_master = False
-        self._explain: Callable[[PymmioError], PymmioError] | None = None
-        self._mappings: list[Mapping] = []
-        self._pauses = Pauses()
-        self._placed: list[tuple[int, int, Mapping]] = []  # by region and offset in it
-        self._called: list[HandleRegion] = []
         self._why: Callable[[], PymmioError] | None = None
         self._reset: BoundedCall[None] | None = None
         self._releases: list[Release] = []
         self._tear_down: TearDown | None = None
         with ExitStack() as undo:
             undo.callback(self._trace.close)
-            config_region = self._open_region(CONFIG_REGION, CONFIG_RULE)
+            config_region = self._regions.open(CONFIG_REGION, CONFIG_RULE)
             undo.callback(config_region.close)
             self.config = ConfigSpace(config_region)
             # A backend that offers configuration space alone leaves the function as it is.
-            self._decoding = Command.MEMORY if self._infos.keys() - {CONFIG_REGION} else Command(0)
+            self._decoding = Command.MEMORY if self.regions.keys() - {CONFIG_REGION} else Command(0)
             if self._decoding and any(bar.kind is BarKind.IO for bar in self.config.bars()):
                 self._decoding |= Command.IO
             before = self.config.update_command(on=self._decoding)
             undo.callback(self.config.update_command, off=self._decoding & ~before)
-            self._diagnosis = self._explain = Diagnosis(self.name, self.config, self._is_gone)
+            self._diagnosis = Diagnosis(self.name, self.config, self._is_gone)
+            self._regions.explain = self._diagnosis
             irq = self._trace.irq(handle.irq)
-            self.irqs = Interrupts(irq, name=self.name, explain=self._explain)
+            self.irqs = Interrupts(irq, name=self.name, explain=self._diagnosis)
             undo.callback(self.irqs.close)
             if shared_dma is None:
                 self.dma = DmaSpace(self._trace.dma(handle.dma), name=self.name)
@@ -175,7 +155,7 @@ class Device(Function):
     @property
     def regions(self) -> MappingType[int, RegionInfo]:
         """The regions that exist, by index: 0 to 5 are BARs, 6 the ROM, 7 config space."""
-        return dict(self._infos)
+        return dict(self._regions.infos)
 
     def region(self, index: int, *, rule: AccessRule | None = None) -> Region:
         """Return region ``index``, mapped if it may be, else by system call or message.
@@ -185,97 +165,9 @@ class Device(Function):
         """
         with self._lock:
             self._require_open()
-            asked = rule or self._default_rule(index)
-            key = (index, asked)
-            if key not in self._by_rule:
-                whole = self._opened.get(index)
-                if whole is None:
-                    self._by_rule[key] = self._open_region(index, asked)
-                else:  # reached already, under another rule
-                    self._by_rule[key] = whole.window(0, whole.size, name=whole.name, rule=asked)
+            region = self._regions.region(index, rule)
             self._require_open()  # it may have gone meanwhile
-            return self._by_rule[key]
-
-    def _default_rule(self, index: int) -> AccessRule:
-        if index == CONFIG_REGION:
-            return CONFIG_RULE
-        info = self._infos.get(index)
-        return AccessRule(ram_like=True) if info is not None and info.is_ram else PCI
-
-    def _open_region(self, index: int, rule: AccessRule) -> Region:
-        info = self._infos.get(index)
-        if info is None:
-            raise DeviceNotFound(
-                f"{self.name} has no region {index}",
-                hint=f"It has {', '.join(f'{i.index} ({i.name})' for i in self._infos.values())}",
-            )
-        region = self._trace.region(index, self._reach(info, rule))
-        self._opened[index] = region
-        return region
-
-    def _reach(self, info: RegionInfo, rule: AccessRule) -> Region:
-        """Open a region the way that was asked for, or the best that it offers."""
-        handle = self.handle.open_region(info.index)
-        name = f"{self.name} {info.name}"
-        calls = Access.PREAD if handle.pread_source() is not None else Access.MESSAGE
-        # who resets uses configuration space himself: it is not paused
-        pauses = self._pauses if info.index != CONFIG_REGION else None
-        rest = HandleRegion(
-            handle, access=calls, name=name, rule=rule, explain=self._explain, pauses=pauses
-        )
-        way = self._access if info.index != CONFIG_REGION else Access.AUTO
-        source = handle.mmap_source() if info.mappable else None
-        offered = _mapped_ways(info) if source is not None else ()
-        is_whole = info.mappable == (MappedArea(0, info.size),)
-        if way is Access.AUTO:
-            wanted = offered[:1]
-        else:
-            wanted = tuple(w for w in offered if w is way and is_whole)
-        if source is not None and wanted:
-            region = self._map(info, name, source, rest, wanted[0])
-        elif way in (Access.AUTO, calls):
-            region = rest
-        else:
-            raise self._refused(info, way, (calls, *offered))
-        self._called.append(rest)
-        return region
-
-    def _map(
-        self,
-        info: RegionInfo,
-        name: str,
-        source: tuple[int, int],
-        rest: HandleRegion,
-        access: Access,
-    ) -> Region:
-        fd, start = source
-        areas: list[tuple[int, MappedRegion]] = []
-        with ExitStack() as undo:
-            for part in info.mappable:
-                mapping = Mapping.of_file(
-                    fd, start + part.offset, part.size, name, writable=info.writable, access=access
-                )
-                undo.callback(mapping.close)
-                mapping.explain = self._explain
-                areas.append((part.offset, MappedRegion(mapping, rule=rest.rule)))
-            undo.pop_all()
-        self._mappings += [area.mapping for _, area in areas]
-        self._placed += [(info.index, offset, area.mapping) for offset, area in areas]
-        if info.mappable == (MappedArea(0, info.size),):
-            return areas[0][1]
-        return SparseRegion(rest, areas)
-
-    def _refused(self, info: RegionInfo, way: Access, offered: tuple[Access, ...]) -> Unsupported:
-        offers = [str(offered[0])]
-        if offered[1:]:
-            parts = ", ".join(f"{a.offset:#x}+{a.size:#x}" for a in info.mappable)
-            ways = " or ".join(offered[1:])
-            offers.append(f"{ways} ({parts} of {info.size:#x})")
-        why = _why_not(info, way)
-        return Unsupported(
-            f"{self.name}: {info.name} cannot be reached by access={str(way)!r}{why}",
-            hint=f"It offers {' and '.join(offers)}; {current().name} does {current().mmio}",
-        )
+            return region
 
     def name_registers(
         self, index: int, registers: type[RegisterFile] | MappingType[int, str]
@@ -317,10 +209,7 @@ class Device(Function):
     def _run_reset(self, reset: Callable[[], None], timeout_s: float) -> None:
         with self._lock, self._trace.alone(), ExitStack() as undo:
             self._require_open()
-            for mapping in self._mappings:
-                mapping.pause()
-                undo.callback(mapping.resume)
-            undo.enter_context(self._pauses.during())
+            undo.enter_context(self._regions.paused())
             self._reset = BoundedCall(reset, name=f"pymmio reset of {self.name}")
             if not self._reset.wait(timeout_s):
                 late = f"{self.name}: a reset has not come back from the kernel"
@@ -343,11 +232,7 @@ class Device(Function):
     def _refuse(self, why: Callable[[], PymmioError]) -> None:
         """Turn everybody away for good: what is waited for ends, and raises ``why()``."""
         self._why = self._why or why
-        for mapping in self._mappings:
-            mapping.refuse(why)
-        for region in self._called:
-            if region.handle.info.index != CONFIG_REGION:
-                region.refuse(why)
+        self._regions.refuse(why)
         self.irqs.refuse(why)
 
     @property
@@ -440,7 +325,7 @@ class Device(Function):
             handle = as_returning(self.handle)
             self._refuse(lambda: gone(self.name, "it is being reconnected"))
             try:
-                bring_back(handle, self._placed, self._called, self.irqs, timeout_s)
+                bring_back(handle, self._regions.placed, self._regions.called, self.irqs, timeout_s)
             except BaseException:
                 if self._why is not None:
                     self._refuse(self._why)  # also what was let in already
@@ -492,7 +377,7 @@ class Device(Function):
         dma = Step("taking its DMA memory away", self.dma.leave)
         regions = [
             Step(f"unmapping {region.name}", region.close)
-            for region in reversed(self._opened.values())
+            for region in reversed(self._regions.opened.values())
         ]
         handle = Step("giving it back to the kernel", self._give_back)
         if self._reset is not None and not self._reset.is_over:
@@ -510,8 +395,7 @@ class Device(Function):
             self._trace.close()
 
     def _turn_away(self) -> None:
-        for mapping in self._mappings:
-            mapping.refuse(self._why)
+        self._regions.turn_away(self._why)
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
@@ -531,27 +415,3 @@ class Device(Function):
 
     def __repr__(self) -> str:
         return f"<Device {self.uri}{'' if self._state == 'open' else ', ' + self._state}>"
-
-
-def _mapped_ways(info: RegionInfo) -> tuple[Access, ...]:
-    """Return how a mapping of the region is accessed here, best first; none: not at all."""
-    if info.is_ram:
-        return (Access.MAPPED,)
-    ways = pci_ways()
-    if info.is_pci:
-        return ways
-    # Instructions and system calls for PCI memory must never meet the memory of another bus.
-    return tuple(way for way in ways if way is Access.MAPPED)
-
-
-def _why_not(info: RegionInfo, way: Access) -> str:
-    """Return why a way that needs PCI memory is not there, "" where the hint says it all."""
-    if way not in (Access.MIO, Access.SYSCALL):
-        return ""
-    if current().mmio != "mio":
-        return ", which is for s390x"
-    if not info.is_pci:
-        return ": it is not PCI memory"
-    if info.is_ram:
-        return ": it is plain memory"
-    return "" if way in pci_ways() else ": the processor or the kernel lacks the instructions"

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import pytest
 
-import pymmio.device
+import pymmio.device_regions
 from pymmio.arch.s390x import ARCH as S390X
 from pymmio.arch.x86_64 import ARCH as X86_64
 from pymmio.backend.sim import SimHandle
@@ -50,8 +50,8 @@ def machine(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     }
     name: str = request.param
     arch = X86_64 if name == "x86_64" else S390X
-    monkeypatch.setattr(pymmio.device, "pci_ways", lambda: ways[name])
-    monkeypatch.setattr(pymmio.device, "current", lambda: arch)
+    monkeypatch.setattr(pymmio.device_regions, "pci_ways", lambda: ways[name])
+    monkeypatch.setattr(pymmio.device_regions, "current", lambda: arch)
     return name
 
 

@@ -18,5 +18,5 @@ def tree(tmp_path: Path) -> FakeTree:
 @pytest.fixture(autouse=True)
 def plain_memory(monkeypatch: pytest.MonkeyPatch) -> None:
     """The files of the tree are plain memory, also where PCI memory takes other instructions."""
-    for module in ("pymmio.device", "pymmio.backend.sysfs.device"):
+    for module in ("pymmio.device_regions", "pymmio.backend.sysfs.device"):
         monkeypatch.setattr(f"{module}.pci_ways", lambda: (Access.MAPPED,))
