@@ -27,7 +27,7 @@ class CaseOptions:
     function takes one argument and runs once for each value.
     """
 
-    timeout_s: float = 30.0
+    timeout_s: float = 60.0
     guests: tuple[str, ...] = ("default",)
     params: tuple[str, ...] = ()
 

@@ -93,7 +93,7 @@ def case_no_probe_fails_for_root_and_for_a_user() -> None:
     in_child(lambda: (become_user(), look())[1], timeout_s=30)
 
 
-@case(timeout_s=60)
+@case(timeout_s=150)
 def case_the_command_prints_json_and_its_exit_code_is_the_answer() -> None:
     def run(*arguments: str) -> tuple[int, list[dict[str, object]]]:
         command = [sys.executable, "-m", "pymmio.cli", "doctor", "--json", *arguments]

@@ -161,7 +161,9 @@ def test_another_device_is_refused_and_leaves_it_gone(path: str) -> None:
         with pytest.raises(DeviceNotFound, match="another device"):
             device.reconnect(TIMEOUT_S)
         second.config[2] = 0x78
-        second.answers[REGION_INFO] = lambda request: Reply(region_info(request.payload[8], 256, 3))
+        second.answers[REGION_INFO] = lambda request: Reply(
+            region_info(struct.unpack_from("=I", request.payload, 8)[0], 256, 3)
+        )
         with pytest.raises(DeviceNotFound, match="other regions"):
             device.reconnect(TIMEOUT_S)
         with pytest.raises(DeviceGone):
