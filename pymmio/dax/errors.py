@@ -6,14 +6,16 @@ from pymmio.errors import MediaError
 
 __all__ = ["media_error"]
 
+_DONE = {"copy": "copied", "write-back": "written back"}
 
-def media_error(name: str, offset: int, size: int, moved: int) -> MediaError:
-    """Return what to raise for a copy of which ``moved`` bytes of ``size`` arrived."""
+
+def media_error(name: str, offset: int, size: int, moved: int, *, what: str = "copy") -> MediaError:
+    """Return what to raise where ``moved`` bytes of ``size`` arrived; ``what`` was under way."""
     moved = max(0, moved)
     at = offset + moved
     return MediaError(
-        f"{name}: a copy of {size:#x} bytes at {offset:#x} met bad memory at {at:#x}:"
-        f" {size - moved:#x} bytes were not copied",
+        f"{name}: a {what} of {size:#x} bytes at {offset:#x} met bad memory at {at:#x}:"
+        f" {size - moved:#x} bytes were not {_DONE[what]}",
         offset=at,
         size=size - moved,
         moved=moved,

@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
+from pymmio import forks
 from pymmio.arch import ffi, install_fault_handler, lib
 from pymmio.dax.bounds import check_range
 from pymmio.dax.errors import media_error
 from pymmio.dax.memory import Durability
-from pymmio.errors import BufferBusy, Closed, DeviceTimeout, Unsupported
+from pymmio.errors import BufferBusy, Closed, DeviceTimeout, ForkedObject, Unsupported
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -45,7 +46,8 @@ class PlainMemory:
     ``memory`` is a writable buffer, or makes a view of one, which is exported until ``close``;
     ``release`` is called then.  ``sync`` makes a range durable where the durability is SYNC.
     Copies run in C without the interpreter lock; a page that faults or is poisoned ends them
-    with MediaError.
+    with MediaError.  A forked child keeps a buffer; memory that is somebody's view, such as that of
+    a device, raises ForkedObject there.
     """
 
     is_dereferenceable = True
@@ -67,12 +69,14 @@ class PlainMemory:
         self._sync = sync
         self._release = release
         self._memory = memory
+        self._is_forked = False
         self._view: memoryview | None = None
         self._start: Any = None
         self._take()
         self.size = len(self._require_open())
         self._copies = 0
         self._left = threading.Condition()
+        forks.track(self)
 
     def view(self, offset: int, size: int) -> memoryview:
         """Return the bytes themselves; release the view before ``close``."""
@@ -91,7 +95,12 @@ class PlainMemory:
         return len(to)
 
     def write_from(self, offset: int, data: Buffer, *, nocache: bool = False) -> int:
-        """Write ``data`` at ``offset``."""
+        """Write ``data`` at ``offset``.
+
+        Raises Unsupported where ``nocache`` would make it durable and the processor cannot.
+        """
+        if nocache and self.durability is Durability.WRITE_BACK and write_back_name() is None:
+            raise self._no_write_back()
         source = ffi.from_buffer("char[]", data)
         moved = ffi.new("size_t *")
         flags = lib.PM_PLAIN_NOCACHE if nocache else 0
@@ -113,17 +122,19 @@ class PlainMemory:
         """Write caches back, or let the kernel do so; nothing where nothing is durable."""
         with self._at(offset, size) as start:
             if self.durability is Durability.WRITE_BACK:
-                if lib.pm_write_back(start, size):
-                    raise Unsupported(
-                        f"{self.name}: this processor has no instruction for programs that"
-                        " writes caches back",
-                        hint="Use a plain mapping and fsync",
-                    )
+                failed = lib.pm_write_back(start, size)
+                if failed == lib.PM_FAULT:
+                    done = lib.pm_last_fault().address - int(ffi.cast("uintptr_t", start))
+                    raise media_error(self.name, offset, size, done, what="write-back")
+                if failed:
+                    raise self._no_write_back()
             elif self.durability is Durability.SYNC and self._sync is not None:
                 self._sync(offset, size)
 
     def close(self) -> None:
         """Let go of the memory; closing twice is fine.  Raises BufferBusy while views exist."""
+        if self._is_forked:
+            return
         with self._left:
             if self._view is None:
                 return
@@ -139,6 +150,17 @@ class PlainMemory:
             raise BufferBusy(
                 f"{self.name}: memoryviews of it exist", hint="Release them, then close again"
             ) from error
+
+    def _after_fork(self) -> None:
+        self._left = threading.Condition()
+        self._copies = 0
+        self._is_forked = callable(self._memory)
+
+    def _no_write_back(self) -> Unsupported:
+        return Unsupported(
+            f"{self.name}: this processor has no instruction for programs that writes caches back",
+            hint="Use a plain mapping and fsync",
+        )
 
     def _take(self) -> None:
         memory = self._memory() if callable(self._memory) else self._memory
@@ -160,6 +182,10 @@ class PlainMemory:
                 self._left.notify_all()
 
     def _require_open(self) -> memoryview:
+        if self._is_forked:
+            raise ForkedObject(
+                f"{self.name} belongs to the parent process", hint="Open the device in the child"
+            )
         if self._view is None:
             raise Closed(f"{self.name} is closed", hint="Open it again")
         return self._view

@@ -41,17 +41,34 @@ static void write_back_lines(int kind, const char *p, size_t size)
         pm_wb_line(kind, p);
 }
 
+static __attribute__((noinline)) int write_back_guarded(int kind, const char *p, size_t size)
+{
+    struct pm_guard here = {.range = {{(uintptr_t)p, (uintptr_t)p + size}, {0, 0}}};
+    struct pm_guard *before;
+
+    if (sigsetjmp(here.jump, 0)) {
+        pm_guard_set(NULL);
+        return PM_FAULT;
+    }
+    before = pm_guard_set(&here);
+    write_back_lines(kind, p, size);
+    __asm__ volatile("" ::: "memory"); /* inside the guard */
+    pm_guard_set(before);
+    return PM_OK;
+}
+
 /* Write the cache lines of a range back and wait until they are durable.  PM_REFUSED where the
- * processor has no way for programs. */
+ * processor has no way for programs.  PM_FAULT: a page of the range is bad, pm_last_fault() says
+ * which; what lies before it is durable. */
 int pm_write_back(const void *p, size_t size)
 {
-    int kind = pm_write_back_kind();
+    int kind = pm_write_back_kind(), error;
 
     if (kind == PM_WB_NONE)
         return PM_REFUSED;
-    write_back_lines(kind, p, size);
+    error = size ? write_back_guarded(kind, p, size) : PM_OK;
     pm_wb_fence();
-    return PM_OK;
+    return error;
 }
 
 #ifdef PM_HAS_STREAM

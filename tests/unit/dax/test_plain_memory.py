@@ -10,16 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from pymmio.dax import Durability, PlainMemory, open_path, write_back_name
+from pymmio.dax import Durability, PlainMemory, open_path, plain_memory, write_back_name
 from pymmio.errors import (
     BadArgument,
     BufferBusy,
     Closed,
     DeviceNotFound,
+    ForkedObject,
     MediaError,
     OutOfBounds,
     Unsupported,
 )
+from tests.children import in_forked_child
 
 PAGE = mmap.PAGESIZE
 
@@ -174,3 +176,75 @@ def test_the_processor_writes_caches_back() -> None:
     got = bytearray(5000)
     memory.read_into(1, got)
     assert got == b"x" * 5000
+
+
+@pytest.fixture
+def half_durable() -> Iterator[PlainMemory]:
+    """Two pages that writing back makes durable, of which the second is not there."""
+    fd = os.memfd_create("half")
+    os.ftruncate(fd, 2 * PAGE)
+    with mmap.mmap(fd, 2 * PAGE) as memory:
+        plain = PlainMemory(memory, name="half", durability=Durability.WRITE_BACK)
+        os.ftruncate(fd, PAGE)
+        yield plain
+        plain.close()
+    os.close(fd)
+
+
+WRITES_BACK = write_back_name() not in (None, "not needed")
+
+
+@pytest.mark.parametrize("offset", [0, 1, PAGE - 1, PAGE, PAGE + 100])
+def test_bad_memory_that_is_written_back_is_an_error_and_no_signal(
+    half_durable: PlainMemory, offset: int
+) -> None:
+    if write_back_name() is None:
+        with pytest.raises(Unsupported):
+            half_durable.persist(0, PAGE)
+    elif WRITES_BACK:
+        half_durable.persist(0, PAGE)
+        with pytest.raises(MediaError, match="write-back") as caught:
+            half_durable.persist(offset, 2 * PAGE - offset)
+        assert caught.value.offset == max(offset, PAGE)
+        assert caught.value.moved == max(0, PAGE - offset)
+    else:
+        half_durable.persist(offset, 2 * PAGE - offset)
+
+
+def test_past_the_caches_is_no_promise_where_nothing_writes_them_back(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(plain_memory, "write_back_name", lambda: None)
+    memory = PlainMemory(bytearray(PAGE), name="m", durability=Durability.WRITE_BACK)
+    with pytest.raises(Unsupported, match="no instruction"):
+        memory.write_from(0, b"x", nocache=True)
+    assert bytes(memory.view(0, 1)) == b"\0"
+    assert PlainMemory(bytearray(8), name="m").write_from(0, b"x", nocache=True) == 1
+
+
+def test_a_forked_child_keeps_files_and_loses_memory_of_devices(tmp_path: Path) -> None:
+    released: list[bool] = []
+    device = PlainMemory(
+        lambda: memoryview(bytearray(PAGE)), name="BAR", release=lambda: released.append(True)
+    )
+    file = open_path(tmp_path / "file", size=PAGE)
+
+    def child() -> None:
+        for use in (
+            lambda: device.read_into(0, bytearray(1)),
+            lambda: device.view(0, 1),
+            lambda: device.persist(0, 1),
+        ):
+            with pytest.raises(ForkedObject):
+                use()
+        device.close()
+        assert not released
+        file.write_from(0, b"child")
+        file.close()
+
+    with device._left, file._left:  # other threads may be anywhere when the process forks
+        in_forked_child(child)
+    assert bytes(file.view(0, 5)) == b"child"
+    file.close()
+    device.close()
+    assert released
