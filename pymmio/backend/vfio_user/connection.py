@@ -152,6 +152,8 @@ class Connection:
                 found = self._collect(dict.fromkeys(numbers, command), deadline)
                 replies += [found[number] for number in numbers]
         except (PymmioError, OSError) as error:
+            for message in replies:
+                message.fds.close()
             raise self._failed(error, command, limit_s) from error
         finally:
             self._leave()

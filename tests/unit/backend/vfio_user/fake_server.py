@@ -203,9 +203,11 @@ class FakeServer:
             for fd in request.fds:
                 os.close(fd)
         if isinstance(reply, Reply) and not flags & NO_REPLY:
-            _send(client, pack_reply(request, reply), reply.fds)
-            for fd in reply.fds if reply.is_owner else ():
-                os.close(fd)
+            try:
+                _send(client, pack_reply(request, reply), reply.fds)
+            finally:
+                for fd in reply.fds if reply.is_owner else ():
+                    os.close(fd)
         elif isinstance(reply, Raw):
             _send(client, reply.data, reply.fds)
         return not (reply is not None and reply.close)
@@ -363,6 +365,8 @@ def _write_multi(server: FakeServer, request: Request) -> Reply:
 
 def _map(server: FakeServer, request: Request) -> Reply:
     _, _, _, address, size = struct.unpack("=IIQQQ", request.payload)
+    if address in server.maps:  # a client that was told that it failed maps it again
+        os.close(server.maps[address][0])
     server.maps[address] = (os.dup(request.fds[0]), size)
     return Reply()
 
