@@ -38,6 +38,12 @@ _RULE = AccessRule(
 _DOORBELL_RULE = AccessRule(widths=frozenset({2, 4}), device_widths=frozenset({2, 4}))
 _ISR_RULE = AccessRule(widths=frozenset({1}), device_widths=frozenset({1}), read_side_effects=True)
 _ISR_SIZE = 1
+_ALIGNMENT = {  # §4.1.4.3, §4.1.4.4, §4.1.4.6; memory is copied in 8 bytes
+    CfgType.COMMON: 4,
+    CfgType.NOTIFY: 2,
+    CfgType.DEVICE: 4,
+    CfgType.SHARED_MEMORY: 8,
+}
 
 
 class PciTransport:
@@ -159,9 +165,9 @@ class PciTransport:
 
     def _doorbell(self, index: int, notify_off: int) -> Doorbell:
         at = notify_off * self._notify.multiplier  # §4.1.4.4
-        if at + 2 > self._notify_region.size:
+        if at % 2 or at + 2 > self._notify_region.size:
             raise ProtocolError(
-                f"{self.name}: queue {index} is notified at {at:#x}, outside the"
+                f"{self.name}: queue {index} is notified at {at:#x}, which is odd or outside the"
                 f" {self._notify_region.size:#x} bytes of the notification structure"
             )
         return self._notify_region.doorbell(at, 2)
@@ -254,6 +260,11 @@ class PciTransport:
             raise ProtocolError(
                 f"{self.name}: {where} does not fit: BAR{where.bar} has {size:#x} bytes, and"
                 f" at least {least:#x} are needed"
+            )
+        alignment = _ALIGNMENT.get(where.cfg_type, 1)
+        if where.offset % alignment:
+            raise ProtocolError(
+                f"{self.name}: {where} does not fit: its offset is no multiple of {alignment}"
             )
         name = f"{self._device.name} virtio {what}"
         region = self._device.region(where.bar)
