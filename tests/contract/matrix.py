@@ -269,11 +269,11 @@ def main(names: list[str]) -> int:
     if unknown := set(names) - set(known):
         print(f"columns are {', '.join(known)}, not {', '.join(unknown)}", file=sys.stderr)
         return 2
-    seen = load()
     for name in names or known:
         with tempfile.TemporaryDirectory() as folder:
             start = time.monotonic()
-            seen[name] = Seen.of(known[name].ask(Path(folder)), time.monotonic() - start)
+            found = known[name].ask(Path(folder))
+            seen = load() | {name: Seen.of(found, time.monotonic() - start)}
         counts = seen[name].counts
         total = sum(sum(outcomes.values()) for outcomes in counts.values())
         print(f"{name}: {total} promises in {seen[name].seconds:.0f} s", flush=True)

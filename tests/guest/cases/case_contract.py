@@ -26,9 +26,15 @@ def _groups(device: str) -> tuple[str, ...]:
     return tuple(group for group in VFIO.groups(device) if group in _OWN)
 
 
-@by_interface()
+@by_interface(guests=("default",))
 @case(timeout_s=180, params=_groups("edu"))
 def case_edu(group: str) -> None:
+    _keeps("edu", group)
+
+
+@by_interface(guests=("virtio-iommu",))
+@case(timeout_s=180, params=("dma", "interrupts", "reset"))
+def case_edu_behind_a_virtio_iommu(group: str) -> None:
     _keeps("edu", group)
 
 
