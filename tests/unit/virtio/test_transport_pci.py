@@ -11,7 +11,6 @@ from pymmio.backend.model import BarSpec
 from pymmio.device import Device
 from pymmio.errors import (
     DeviceNotFound,
-    Misaligned,
     OutOfBounds,
     ProtocolError,
     PymmioError,
@@ -174,7 +173,7 @@ def test_a_structure_at_an_odd_place(kind: int) -> None:
     rest = [one for which, one in USUAL.items() if which != kind]
     with (
         opened([*rest, capability(kind, 0x2001, 0x40, *more)]) as device,
-        pytest.raises((ProtocolError, Misaligned)),
+        pytest.raises(ProtocolError, match="no multiple"),
     ):
         PciTransport(device)
 
@@ -326,7 +325,8 @@ def test_a_queue_that_is_on_before_it_was_set_up() -> None:
 
 
 def test_of_two_regions_with_one_id_the_first_counts() -> None:
-    with opened([*usual(), shared(1, 0x1000, 0x1000), shared(1, 0x8000, 0x100)]) as device:
+    regions = [shared(1, 0x1000, 0x1000), shared(1, 0x8000, 0x100)]
+    with opened([*usual(config=None), *regions]) as device:
         transport = PciTransport(device)
         assert [(one.id, one.size) for one in transport.shared_memory()] == [(1, 0x1000)]
         assert transport.open_shared_memory(1).size == 0x1000
