@@ -174,8 +174,9 @@ def offers(request: Request) -> Reply:
     event, memory = os.eventfd(0, os.EFD_CLOEXEC), os.memfd_create("shadow", os.MFD_CLOEXEC)
     os.ftruncate(memory, PAGE)
     entries = [(0x40, 4, 0, 0, 0, 0, 0, 0), (0x48, 4, 0, 2, 0, 1, 0x10, 0)]
+    (index,) = struct.unpack_from("=I", request.payload, 8)
     body = b"".join(struct.pack("=QQIIIIQQ", *entry) for entry in entries)
-    head = struct.pack("=IIII", 16 + len(body), 0, request.payload[8], len(entries))
+    head = struct.pack("=IIII", 16 + len(body), 0, index, len(entries))
     return Reply(head + body, [event, memory], is_owner=True)
 
 
