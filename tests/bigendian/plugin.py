@@ -21,9 +21,6 @@ _VFIO = "tests/unit/backend/vfio"
 _MAPPING = "tests/unit/mmio/test_mapping.py"
 _CHECK = "tests/unit/check/accessors"
 _PROOF = "the recorder of accesses does not see through qemu-user; tests/arch is the proof here"
-_LOADS = (
-    "mapped with ordinary loads, which is not for PCI memory here; tests/s390x has the real one"
-)
 _MATPLOTLIB = "matplotlib is machine code of the host; nothing of ours is in what it draws"
 LEFT_OUT = {
     f"{_VFIO}/test_descriptor.py::test_a_forked_child_lets_go_and_the_number_stays_harmless": (
