@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -89,12 +90,26 @@ def to_address(address: PciAddress | str) -> PciAddress:
 
 @contextmanager
 def signals_held() -> Iterator[None]:
-    """Let Ctrl-C and requests to end wait until a change is whole or undone."""
+    """Let Ctrl-C and requests to end wait until a change is whole or undone.
+
+    The mask is that of this thread: another thread would take the signal, and Python lets the
+    main thread handle it at once.  So in the main thread the handlers wait, too.
+    """
+    arrived: list[int] = []
+    handlers = {}
     former = signal.pthread_sigmask(signal.SIG_BLOCK, _SIGNALS)
     try:
+        if threading.current_thread() is threading.main_thread():
+            for number in _SIGNALS:
+                if signal.getsignal(number) not in (None, signal.SIG_IGN):
+                    handlers[number] = signal.signal(number, lambda n, frame: arrived.append(n))
         yield
     finally:
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, former)
+        for late in dict.fromkeys(arrived):
+            signal.raise_signal(late)
 
 
 def _candidates(machine: Machine, function: PciFunction, group: bool) -> tuple[PciAddress, ...]:
