@@ -18,7 +18,7 @@ import time
 from types import TracebackType
 from typing import Self
 
-from pymmio.arch.barriers import dma_rmb, dma_wmb
+from pymmio.arch.barriers import dma_mb, dma_rmb, dma_wmb
 from pymmio.errors import BadArgument, DeviceBusy, DeviceTimeout, ProtocolError
 from pymmio_drivers.ivshmem.device import Ivshmem
 
@@ -173,6 +173,7 @@ class Channel:
             if _WORD + _up(size) > used:
                 raise self._broken(place, f"a message of {size} bytes where {used} are")
             message = self._take(ring + 2 * _LINE, head + _WORD, size)
+            dma_mb()  # the message is read before the head that lets the peer write there
             self._write(ring + _LINE, head + _WORD + _up(size) & 0xFFFF_FFFF)
             return place, message
         return None

@@ -12,8 +12,9 @@ import threading
 from collections.abc import Callable, Generator
 from concurrent.futures import Future
 
+from pymmio import forks
 from pymmio.dma import DmaBuffer
-from pymmio.errors import Closed, DeviceFailed, ProtocolError
+from pymmio.errors import Closed, DeviceFailed, ForkedObject, ProtocolError
 from pymmio.virtio import VirtioDevice
 from pymmio_drivers.virtio_pmem.errors import FlushError
 
@@ -35,8 +36,8 @@ class FlushResult(enum.StrEnum):
 class FlushFuture(Future[FlushResult]):
     """The result of a flush that is under way; ``await`` works too.
 
-    Where no interrupt tells of completions, ``result`` looks for them, and ``await`` lets a
-    thread do so.
+    Where no interrupt tells of completions, ``result`` and ``exception`` look for them, and
+    ``await`` lets a thread do so.
     """
 
     def __init__(self, drive: Callable[[float | None], None] | None) -> None:
@@ -46,9 +47,17 @@ class FlushFuture(Future[FlushResult]):
 
     def result(self, timeout: float | None = None) -> FlushResult:
         """Wait for the flush; raises FlushError, DeviceTimeout, or what ended the device."""
+        self._look(timeout)
+        return super().result(timeout)
+
+    def exception(self, timeout: float | None = None) -> BaseException | None:
+        """Wait likewise, and return what it failed with, None if it did not."""
+        self._look(timeout)
+        return super().exception(timeout)
+
+    def _look(self, timeout: float | None) -> None:
         if self._drive is not None and not self.done():
             self._drive(timeout)
-        return super().result(timeout)
 
     def __await__(self) -> Generator[object, None, FlushResult]:
         if self._drive is None:
@@ -65,19 +74,25 @@ class Flusher:
         self._running: list[FlushFuture] = []
         self._waiting: list[FlushFuture] = []
         self._is_closed = False
+        self._is_forked = False
         self.device_flushes = 0  #: how many requests the device got
         self._buffer: DmaBuffer = virtio.dma.alloc(128)
         self._words = memoryview(self._buffer)
+        forks.track(self)
 
     def start(self, drive: Callable[[FlushFuture, float | None], None]) -> FlushFuture:
         """Ask for a flush of all that was written until now."""
+        if self._is_forked:
+            raise ForkedObject(
+                f"{self._virtio.name} belongs to the parent process",
+                hint="Open the device in the child",
+            )
         queue = self._virtio.queues.get(REQUEST_QUEUE)
         is_polled = queue is not None and queue.is_polled
         future: FlushFuture
         future = FlushFuture((lambda timeout: drive(future, timeout)) if is_polled else None)
         with self._lock:
-            if self._is_closed:
-                raise Closed(f"{self._virtio.name} is closed", hint="Open the device again")
+            self._require_open()
             if self._running:
                 self._waiting.append(future)
                 return future
@@ -88,8 +103,10 @@ class Flusher:
     def _send(self) -> None:
         """Send one request for all in ``_running``; without the lock: it may be done at once."""
         try:
-            self._words[_REQUEST] = _TYPE_FLUSH.to_bytes(_WORD, "little")
-            self._words[_RESPONSE] = b"\xff" * _WORD
+            with self._lock:
+                self._require_open()
+                self._words[_REQUEST] = _TYPE_FLUSH.to_bytes(_WORD, "little")
+                self._words[_RESPONSE] = b"\xff" * _WORD
             queue = self._virtio.queues.get(REQUEST_QUEUE)
             if queue is None:
                 raise DeviceFailed(
@@ -147,6 +164,14 @@ class Flusher:
             self._running, self._waiting = [], []
         for future in failed:
             future.set_exception(error)
+
+    def _require_open(self) -> None:
+        if self._is_closed:
+            raise Closed(f"{self._virtio.name} is closed", hint="Open the device again")
+
+    def _after_fork(self) -> None:
+        self._lock = threading.Lock()
+        self._is_forked = True
 
     def close(self) -> None:
         """Free the request; the device was reset before, which has failed who waits."""

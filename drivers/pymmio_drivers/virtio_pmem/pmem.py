@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
-from pymmio import Device, open_device
+from pymmio import Device, forks, open_device
 from pymmio.dax import DaxMemory
 from pymmio.errors import DeviceTimeout
 from pymmio.virtio import EVENT_IDX, INDIRECT_DESC, VirtioDevice
@@ -29,7 +29,8 @@ _SLICE_S = 0.02
 class VirtioPmem:
     """Persistent memory of a virtual machine.  Close it, or use it in a ``with`` statement.
 
-    What was written is durable after a flush only.  Safe for threads.
+    What was written is durable after a flush only.  Safe for threads.  In a forked child every use
+    raises ForkedObject, and ``close`` does nothing.
     """
 
     def __init__(
@@ -56,6 +57,8 @@ class VirtioPmem:
         self.memory: DaxMemory = reached.memory
         self.way = reached.way  #: how the memory is reached, in words
         self._is_closed = False
+        self._is_forked = False
+        forks.track(self)
 
     @classmethod
     def open(
@@ -143,11 +146,12 @@ class VirtioPmem:
             queue = self.virtio.queues.get(REQUEST_QUEUE)
             if queue is None:
                 return  # a reset has failed it, or is about to
+            queue.poll(max(0.0, min(left, _SLICE_S)), future)
+            if future.done():
+                return
             if left <= 0:
-                raise self._late(timeout_s or FLUSH_TIMEOUT_S)
-            queue.poll(min(left, _SLICE_S), future)
-            if not future.done():
-                self.virtio.check()
+                raise self._late(FLUSH_TIMEOUT_S if timeout_s is None else timeout_s)
+            self.virtio.check()
 
     def _late(self, timeout_s: float) -> DeviceTimeout:
         return DeviceTimeout(
@@ -173,6 +177,8 @@ class VirtioPmem:
 
     def close(self) -> None:
         """Stop the device and give everything back; nothing is flushed.  Closing twice is fine."""
+        if self._is_forked:
+            return
         with self._lock:
             if self._is_closed:
                 return
@@ -183,6 +189,10 @@ class VirtioPmem:
                 stack.callback(self._flusher.close)
                 if self.virtio.queues:
                     stack.callback(self.virtio.reset)
+
+    def _after_fork(self) -> None:
+        self._lock = threading.RLock()
+        self._is_forked = True
 
     def __enter__(self) -> Self:
         return self

@@ -9,10 +9,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from pymmio.errors import Closed, DeviceFailed, DeviceGone, DeviceTimeout, ProtocolError
+from pymmio.errors import (
+    BudgetExceeded,
+    Closed,
+    DeviceFailed,
+    DeviceGone,
+    DeviceTimeout,
+    ForkedObject,
+    ProtocolError,
+)
 from pymmio.models.virtio.pmem import VirtioPmemModel
 from pymmio.testing import open_model
 from pymmio_drivers.virtio_pmem import FlushError, FlushResult, VirtioPmem
+from tests.children import in_forked_child
 
 SIZE = 1 << 16
 DONE, JOINED = FlushResult.DONE, FlushResult.JOINED
@@ -207,3 +216,55 @@ def test_threads_that_write_and_flush_lose_nothing(
     for thread in threads:
         thread.join(30.0)
     assert failures == []
+
+
+def test_a_polled_flush_is_looked_for_by_whoever_asks(model: VirtioPmemModel) -> None:
+    with VirtioPmem.open(open_model(model), interrupts=False) as pmem:
+        assert pmem.flush_async().exception(5.0) is None
+        assert pmem.flush_async().result(0) is DONE  # it is back already
+        model.is_holding = True
+        with pytest.raises(DeviceTimeout):
+            pmem.flush_async().exception(0.01)
+
+
+def test_a_lack_of_memory_is_no_error_of_the_host_and_the_next_flush_works(
+    pmem: VirtioPmem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    queue = pmem.virtio.queues[0]
+
+    def refuse(*_: object, **__: object) -> None:
+        raise BudgetExceeded("no memory", hint="")
+
+    monkeypatch.setattr(queue, "submit", refuse)
+    with pytest.raises(BudgetExceeded):
+        pmem.flush()
+    monkeypatch.undo()
+    assert pmem.flush() is DONE
+
+
+def test_a_flush_that_is_sent_while_the_device_closes_is_closed(
+    pmem: VirtioPmem, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    flusher = pmem._flusher
+    send = flusher._send
+
+    def closing() -> None:  # another thread is quicker between the lock and the request
+        pmem.close()
+        send()
+
+    monkeypatch.setattr(flusher, "_send", closing)
+    with pytest.raises(Closed):
+        pmem.flush(5.0)
+
+
+def test_a_forked_child_sends_nothing(pmem: VirtioPmem, model: VirtioPmemModel) -> None:
+    def child() -> None:
+        for use in (pmem.flush, pmem.flush_async, pmem.reset, lambda: pmem.read(0, 1)):
+            with pytest.raises(ForkedObject):
+                use()
+        pmem.close()
+        assert model.flushes == 0
+
+    with pmem._flusher._lock, pmem._lock:  # other threads may be anywhere when the process forks
+        in_forked_child(child)
+    assert pmem.flush() is DONE
