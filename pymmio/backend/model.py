@@ -97,7 +97,10 @@ class DeviceModel(abc.ABC):
 
     @abc.abstractmethod
     def bar_read(self, bar: int, offset: int, width: int) -> int:
-        """Serve one aligned or unaligned read of 1, 2, 4 or 8 bytes inside the BAR."""
+        """Serve one aligned or unaligned read of 1, 2, 4 or 8 bytes inside the BAR.
+
+        The number has as many bits, and is not negative.
+        """
 
     @abc.abstractmethod
     def bar_write(self, bar: int, offset: int, width: int, value: int) -> None:

@@ -10,7 +10,7 @@ from pymmio.backend.model import DeviceModel
 from pymmio.backend.model_config import ConfigModel, msix_table_size
 from pymmio.backend.served.interrupts import ServedIrq
 from pymmio.backend.served.memory import BarMemory
-from pymmio.errors import AccessFault, IommuFault
+from pymmio.errors import AccessFault, IommuFault, ValueOutOfRange
 from pymmio.handle import IrqKind
 
 __all__ = ["DeviceMemory", "ServedDevice"]
@@ -76,13 +76,17 @@ class ServedDevice:
     def bar_read(self, index: int, offset: int, width: int) -> int:
         """Make one read of a BAR that is not memory.  Raises AccessFault while it does not decode.
 
-        The MSI-X table is the server's, all else the model's.
+        The MSI-X table is the server's, all else the model's.  Raises ValueOutOfRange where the
+        model answers what no bus can carry.
         """
         self.require_decoding(index, offset, width, is_write=False)
         at = self._in_table(index, offset, width)
         if at is not None:
             return int.from_bytes(self._table[at : at + width], "little")
-        return self.model.bar_read(index, offset, width)
+        value = self.model.bar_read(index, offset, width)
+        if not isinstance(value, int) or value >> 8 * width:  # of a negative one -1 is left
+            raise self._impossible(index, offset, width, value)
+        return value
 
     def bar_write(self, index: int, offset: int, width: int, value: int) -> None:
         """Make one write, likewise."""
@@ -104,6 +108,16 @@ class ServedDevice:
                 is_write=is_write,
                 hint="Set COMMAND.MEM in configuration space; wake the function to D0",
             )
+
+    def _impossible(self, index: int, offset: int, width: int, value: object) -> ValueOutOfRange:
+        return ValueOutOfRange(
+            f"{self.name}: the model answers a read of {width} bytes at BAR{index}+{offset:#x} with"
+            f" {value!r:.40}",
+            region=f"BAR{index}",
+            offset=offset,
+            width=width,
+            hint=f"Its bar_read() must return a number of {8 * width} bits, not negative",
+        )
 
     def _in_table(self, index: int, offset: int, width: int) -> int | None:
         start = self._tables.get(index)

@@ -17,6 +17,7 @@ from pymmio.errors import (
     IommuFault,
     Unsupported,
     UriError,
+    ValueOutOfRange,
 )
 from pymmio.handle import Iova, IrqKind
 from pymmio.pci import Command, Msi, MsiX, PciExpress, PowerManagement
@@ -52,6 +53,20 @@ def test_read_only_bits_of_configuration_space_stay() -> None:
         assert device.config.interrupt_pin == 1
         device.config.command = 0xFFFF
         assert device.config.read16(0x04) == 0x0547
+
+
+@pytest.mark.parametrize("answer", [1 << 32, -1, None, 1.0])
+def test_what_no_bus_can_carry_is_an_error_of_the_model(
+    answer: object, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    device, model, _ = make_device()
+    with device:
+        bar = device.region(0)
+        monkeypatch.setattr(model, "bar_read", lambda *asked: answer)
+        with pytest.raises(ValueOutOfRange, match=r"sim:rig: the model answers.*BAR0\+0x8") as seen:
+            bar.read32(0x8)
+        assert "bar_read() must return a number of 32 bits" in str(seen.value)
+        assert (seen.value.offset, seen.value.width) == (0x8, 4)
 
 
 def test_accesses_reach_the_model_as_they_are() -> None:
