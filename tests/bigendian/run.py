@@ -32,9 +32,9 @@ SUITE = ("tests/unit", "tests/property", "tests/contract", "tests/drivers")
 CASES = ("tests/bigendian/cases/case_ways.py",)
 MAPPED = ("tests/unit/mmio", "tests/unit/test_refusals.py")
 WAYS = ("mio", "syscall")
-# Tests that start Python again and again take longer than they look.
-STARTING_PROCESSES = {"tests/unit/cli"}
-PROCESSES_COST = 3
+# What takes longer than it looks, and how much: tests that start Python again and again, and
+# small files that ask everything of a backend.
+COST = {"tests/unit/cli/": 3, "tests/contract/": 25}
 NO_TESTS_RAN = 5  # pytest's status
 SLOW_S = 120  # a test that takes longer says where it hangs
 PYTEST = (
@@ -82,9 +82,10 @@ def parts(project: Path) -> list[Part]:
         for file in sorted((project / folder).rglob("test_*.py")):
             inside = file.relative_to(project / folder).parts
             key = f"{folder}/{inside[0]}"
-            factor = PROCESSES_COST if key in STARTING_PROCESSES else 1
+            name = str(file.relative_to(project))
+            factor = next((cost for start, cost in COST.items() if name.startswith(start)), 1)
             if factor > 1:  # file by file
-                key = str(file.relative_to(project))
+                key = name
             weights[key] = weights.get(key, 0) + factor * file.stat().st_size
     largest = max(weights.values())
     together: list[tuple[int, list[str]]] = []
