@@ -197,7 +197,7 @@ VFIO_S390X = Backend(
     "s390x guest",
     {
         "nvme-cmb": {
-            "memory_that_was_closed_is_out_of_reach": _ZPCI_ERROR,
+            Ability.ISOLATION: Lack(_ZPCI_ERROR, sometimes=True),
             Ability.INTX: Lack("functions of zPCI have no interrupt pin", sometimes=True),
         }
     },

@@ -30,11 +30,10 @@ class ResetIsRefused(BrokenHandle):
 
 
 @fault
-class ResetKeepsMastering(BrokenHandle):
+class ResetMovesAddresses(BrokenHandle):
     def reset(self) -> None:
-        command = self.inner.config._bytes[4]
         super().reset()
-        self.inner.config._bytes[4] = command
+        self.inner.config._bytes[0x12] ^= 0x50  # of BAR 0
 
 
 @fault

@@ -8,9 +8,11 @@ from typing import Any
 from unittest import mock
 
 from pymmio import device as device_module
+from pymmio import device_regions as regions_module
 from pymmio import forks
 from pymmio.backend.sim import SimHandle
 from pymmio.device import Device
+from pymmio.device_regions import DeviceRegions
 from pymmio.dma.allocation import Allocation
 from pymmio.dma.buffer import DmaBuffer
 from pymmio.dma.memory import SharedMemory
@@ -194,22 +196,22 @@ class WaysAreIgnored(BrokenHandle):
     @classmethod
     @contextmanager
     def patched(cls) -> Iterator[None]:
-        def reach(self: Device, info: Any, rule: Any) -> Any:
+        def reach(self: DeviceRegions, info: Any, rule: Any) -> Any:
             self._access = Access.AUTO
             return _REACH(self, info, rule)
 
-        with mock.patch.object(Device, "_reach", reach):
+        with mock.patch.object(DeviceRegions, "_reach", reach):
             yield
 
 
-_REACH = Device._reach
+_REACH = DeviceRegions._reach
 
 
 @fault
 class ConfigurationIsForced(BrokenHandle):
     """A forced way is for configuration space as well."""
 
-    patched = _patching((device_module, "CONFIG_REGION", -1))
+    patched = _patching((regions_module, "CONFIG_REGION", -1))
 
 
 @fault

@@ -134,7 +134,7 @@ NOTICED = {
     "reset_resets_or_says_why_not": "ResetIsRefused",
     "ways_to_reset_are_told": "KnowsNoWaysToReset",
     "reset_gives_a_new_device": "ResetDoesNothing",
-    "reset_leaves_decoding_on_and_mastering_off": "ResetKeepsMastering",
+    "reset_leaves_decoding_on_and_mastering_off": "ResetMovesAddresses",
     "reset_can_be_repeated": "ResetKeepsADescriptor",
     "memory_stays_mapped_over_a_reset": "LosesMappingsAtReset",
     "interrupts_stay_on_over_a_reset": "InterruptsStopAtReset",

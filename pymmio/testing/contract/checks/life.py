@@ -207,13 +207,14 @@ def descriptors_are_not_inherited(subject: Subject) -> None:
         exerciser = subject.kind(device, subject.seconds(10))
         for index in {echo.region for echo in exerciser.echoes} | set(exerciser.scratch):
             device.region(index).doorbell(0)
-        if subject.kind.abilities >= {Ability.DMA} and Ability.DMA not in subject.lacks:
-            device.dma.alloc(4096)
+        has_dma = subject.kind.abilities >= {Ability.DMA} and Ability.DMA not in subject.lacks
+        memory = device.dma.alloc(4096) if has_dma else None
         if kinds := exerciser.kinds():
             device.irqs.of_kind(kinds[0]).enable(1)
         for fd, name in descriptor_names().items():
             if fd not in before:
                 assert not os.get_inheritable(fd), f"descriptor {fd} ({name}) is inherited"
+        assert memory is None or not memory.closed
 
 
 @check(Group.LIFE)
