@@ -264,7 +264,9 @@ class Recovery:
     def _end_of_commands(self, cause: BaseException) -> PymmioError:
         when, unknown = f"{self.name}: the command was outstanding when", "Whether it had an effect"
         if isinstance(cause, DeviceGone):
-            return ControllerGone(f"{when} the device left", hint=f"{unknown} is unknown")
+            return ControllerGone(
+                f"{when} the device left: {cause.message}", hint=f"{unknown} is unknown"
+            )
         if isinstance(cause, Closed) and not isinstance(cause, ControllerClosed):
             return ControllerClosed(
                 f"{when} the device was closed",

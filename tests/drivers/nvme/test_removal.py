@@ -95,6 +95,7 @@ def test_requests_of_a_device_that_was_pulled_out_end_in_device_gone(patient, re
     assert isinstance(error, ControllerGone)
     assert isinstance(error, DeviceGone)
     assert isinstance(error.__cause__, DeviceGone)
+    assert error.__cause__.message in error.message
     assert isinstance(blocking.join(), DeviceGone)
     assert patient.state is State.FAILED
     assert all(tells(DeviceGone, later) for later in later_errors(patient))
