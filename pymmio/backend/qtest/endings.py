@@ -16,6 +16,7 @@ from pymmio.uri import DeviceUri
 
 __all__ = ["ended", "refused"]
 
+_SERVER = "Name the socket that it talks to by server=, as in qemu:DEVICE?server=PATH"
 _MEANINGS: tuple[tuple[str, type[PymmioError], str], ...] = (
     (
         "'ivshmem-doorbell' is not a valid device model name",
@@ -30,6 +31,19 @@ _MEANINGS: tuple[tuple[str, type[PymmioError], str], ...] = (
     ),
     ("Failed to get", DeviceBusy, "Another program uses the file: end it, or name another file"),
     ("Permission denied", PermissionRefused, "See who may use the file"),
+    (
+        "'memdev'",
+        UriError,
+        "Name the file of its memory by memory=, as in qemu:DEVICE?memory=FILE&size=64M",
+    ),
+    ("'chardev'", UriError, _SERVER),
+    ("chardev is mandatory", UriError, _SERVER),
+    (
+        "drive property not set",
+        UriError,
+        "Name the file of its disk by drive=, as in qemu:DEVICE?drive=FILE&size=64M",
+    ),
+    ("Failed to connect to", DeviceNotFound, "Start what listens on that socket first"),
     ("No such file", DeviceNotFound, "See the path, or add size=64M to have the file made"),
     (
         "Parameter 'fd' is unexpected",
@@ -39,13 +53,14 @@ _MEANINGS: tuple[tuple[str, type[PymmioError], str], ...] = (
 )
 
 
-def ended(name: str, process: QemuProcess, seen: str) -> PymmioError:
+def ended(name: str, process: QemuProcess, seen: str = "") -> PymmioError:
     """Return the exception for a QEMU that does not answer any more, with its last words."""
     process.wait(EXIT_TIMEOUT_S if not process.has_ended() else 0)
     words = process.last_words()
     said = f"; it said: {words}" if words else ""
+    seen = f"{seen}, {process.status()}" if seen else process.status()
     return DeviceGone(
-        f"{name}: QEMU is gone ({seen}, {process.status()}){said}",
+        f"{name}: QEMU is gone ({seen}){said}",
         hint="Close the device and open it again",
     )
 

@@ -119,7 +119,7 @@ class QtestHandle:
         """Have ``callback`` called, in a thread of ours, when QEMU ends and nobody wanted that."""
 
         def tell() -> None:
-            error = ended(self.name, self.process, "it ended by itself")
+            error = ended(self.name, self.process)
             callback(lambda: DeviceGone(error.message, hint=error.hint))
 
         try:
