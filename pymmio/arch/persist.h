@@ -3,7 +3,7 @@
  * Every <arch>/persist.h defines:
  *   int pm_wb_detect(void)               PM_WB_* that this processor has, the best of them
  *   void pm_wb_line(int kind, const char *p)  write back the line at p; ordered by pm_wb_fence
- *   void pm_wb_fence(void)               what was written back before is durable afterwards
+ *   void pm_wb_fence(int kind)           what was written back before is durable afterwards
  *   size_t pm_wb_line_size(void)         bytes
  *   PM_HAS_STREAM and pm_stream_64(to, from): 64 bytes past the caches, both 16-aligned at to
  */

@@ -67,7 +67,7 @@ int pm_write_back(const void *p, size_t size)
     if (kind == PM_WB_NONE)
         return PM_REFUSED;
     error = size ? write_back_guarded(kind, p, size) : PM_OK;
-    pm_wb_fence();
+    pm_wb_fence(kind);
     return error;
 }
 
@@ -167,7 +167,7 @@ int pm_plain_copy(void *to, const void *from, size_t size, int flags, size_t *mo
     int error = copy_all(to, from, size, flags, moved);
 
     if (flags & PM_PLAIN_NOCACHE)
-        pm_wb_fence();
+        pm_wb_fence(pm_write_back_kind());
     return error;
 }
 
@@ -178,7 +178,7 @@ int pm_plain_fill(void *to, size_t size, int flags, size_t *moved)
 
     if (flags & PM_PLAIN_NOCACHE && *moved) {
         write_back_lines(pm_write_back_kind(), to, *moved);
-        pm_wb_fence();
+        pm_wb_fence(pm_write_back_kind());
     }
     return error;
 }

@@ -17,7 +17,12 @@ from tests.arch.architectures import Architecture
 ROOT = Path(__file__).resolve().parents[2]
 HARNESS = Path(__file__).with_name("harness")
 EMULATOR = Path(__file__).with_name("mio")
-CORE = ("pymmio/arch/fault.c", "pymmio/mmio/mapping.c", "pymmio/mmio/doorbell.c")
+CORE = (
+    "pymmio/arch/fault.c",
+    "pymmio/mmio/mapping.c",
+    "pymmio/mmio/doorbell.c",
+    "pymmio/mmio/plain.c",
+)
 WARNINGS = ("-Wall", "-Wextra", "-Werror")
 BUILDERS = {  # those of setup.py
     "core": "pymmio/arch/build_core.py",

@@ -28,6 +28,10 @@ static inline void pm_wb_line(int kind, const char *p)
         __asm__ volatile("dc cvac, %0" ::"r"(p) : "memory");
 }
 
-static inline void pm_wb_fence(void) { __asm__ volatile("dsb sy" ::: "memory"); }
+static inline void pm_wb_fence(int kind)
+{
+    (void)kind;
+    __asm__ volatile("dsb sy" ::: "memory");
+}
 
 #endif

@@ -29,7 +29,13 @@ static inline void pm_wb_line(int kind, const char *p)
         __asm__ volatile("dcbst 0, %0" ::"r"(at) : "memory");
 }
 
-/* PHWSYNC is SYNC with L=4; processors without it take it for a plain SYNC. */
-static inline void pm_wb_fence(void) { __asm__ volatile(".long 0x7c8004ac" ::: "memory"); }
+/* PHWSYNC is SYNC with L=4, whose third bit is reserved before ISA 3.1; an emulator refuses it. */
+static inline void pm_wb_fence(int kind)
+{
+    if (kind == PM_WB_DCBSTPS)
+        __asm__ volatile(".long 0x7c8004ac" ::: "memory"); /* phwsync */
+    else
+        __asm__ volatile("sync" ::: "memory");
+}
 
 #endif

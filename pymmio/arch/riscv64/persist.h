@@ -46,6 +46,10 @@ static inline void pm_wb_line(int kind, const char *p)
     __asm__ volatile(".word 0x0015200f" ::"r"(at) : "memory"); /* cbo.clean (a0) */
 }
 
-static inline void pm_wb_fence(void) { __asm__ volatile("fence rw, rw" ::: "memory"); }
+static inline void pm_wb_fence(int kind)
+{
+    (void)kind;
+    __asm__ volatile("fence rw, rw" ::: "memory");
+}
 
 #endif

@@ -6,6 +6,10 @@
 static inline int pm_wb_detect(void) { return PM_WB_NOT_NEEDED; }
 static inline size_t pm_wb_line_size(void) { return 256; }
 static inline void pm_wb_line(int kind, const char *p) { (void)kind, (void)p; }
-static inline void pm_wb_fence(void) { __asm__ volatile("bcr 15, 0" ::: "memory"); }
+static inline void pm_wb_fence(int kind)
+{
+    (void)kind;
+    __asm__ volatile("bcr 15, 0" ::: "memory");
+}
 
 #endif

@@ -41,7 +41,11 @@ static inline void pm_wb_line(int kind, const char *p)
         __asm__ volatile("clflush %0" : "+m"(*line));
 }
 
-static inline void pm_wb_fence(void) { __asm__ volatile("sfence" ::: "memory"); }
+static inline void pm_wb_fence(int kind)
+{
+    (void)kind;
+    __asm__ volatile("sfence" ::: "memory");
+}
 
 #define PM_HAS_STREAM
 static inline void pm_stream_64(void *to, const void *from)

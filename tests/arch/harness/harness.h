@@ -15,7 +15,7 @@ struct test_case {
     void (*run)(void);
 };
 extern const struct test_case access_cases[], copy_cases[], wait_cases[], doorbell_cases[],
-    fault_cases[], foreign_cases[], handler_cases[], way_cases[];
+    fault_cases[], foreign_cases[], handler_cases[], plain_cases[], way_cases[];
 
 extern uint32_t way; /* PM_WAY_*, as the second argument says; pm_mapping of mapping_of() have it */
 

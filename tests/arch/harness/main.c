@@ -122,7 +122,7 @@ static const struct test_case *find(const char *name)
 {
     const struct test_case *const all[] = {access_cases,   copy_cases,  wait_cases,
                                            doorbell_cases, fault_cases, foreign_cases,
-                                           handler_cases,  way_cases};
+                                           handler_cases,  way_cases,   plain_cases};
 
     for (size_t i = 0; i < sizeof(all) / sizeof(all[0]); i++)
         for (const struct test_case *c = all[i]; c->name; c++)
