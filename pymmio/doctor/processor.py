@@ -86,7 +86,7 @@ def fault_handler(host: Host) -> Iterator[Finding]:
 
 
 def write_back(host: Host) -> Iterator[Finding]:
-    """Yield the instructions that write a cache line back to persistent memory."""
+    """Yield the instructions that write a cache line back, first the one that pymmio.dax takes."""
     name = "cache write-back"
     machine = _OTHER_NAMES.get(host.machine(), host.machine())
     if machine == "s390x":
@@ -110,8 +110,9 @@ def _x86(host: Host) -> list[str]:
 
 def _aarch64(host: Host) -> list[str]:
     vector = host.auxiliary_vector
-    found = ["DC CVADP"] if vector.get(_AT_HWCAP2, 0) & _ARM_DCPODP else []
-    return found + (["DC CVAP"] if vector.get(_AT_HWCAP, 0) & _ARM_DCPOP else [])
+    found = ["DC CVAP"] if vector.get(_AT_HWCAP, 0) & _ARM_DCPOP else []
+    found += ["DC CVADP"] if vector.get(_AT_HWCAP2, 0) & _ARM_DCPODP else []
+    return [*found, "DC CVAC"]  # Linux allows it to programs (SCTLR_EL1.UCI)
 
 
 def _ppc64le(host: Host) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from pymmio.dax import write_back_name
 from pymmio.doctor import Host, State, processor
 from tests.unit.doctor.fake_host import AT_HWCAP, AT_HWCAP2, FakeHost
 
@@ -78,9 +79,9 @@ def test_x86(tmp_path: Path, flags: str, said: str) -> None:
 @pytest.mark.parametrize(
     ("hwcap", "hwcap2", "said"),
     [
-        (0x1_0000, 0x1, "DC CVADP, DC CVAP"),
-        (0x1_0000, 0x2, "DC CVAP"),
-        (0xFFFE_FFFF, 0xFFFF_FFFE, "none that this process may use"),
+        (0x1_0000, 0x1, "DC CVAP, DC CVADP, DC CVAC"),
+        (0x1_0000, 0x2, "DC CVAP, DC CVAC"),
+        (0xFFFE_FFFF, 0xFFFF_FFFE, "DC CVAC"),
     ],
 )
 def test_aarch64(tmp_path: Path, hwcap: int, hwcap2: int, said: str) -> None:
@@ -104,6 +105,13 @@ def test_riscv64(tmp_path: Path) -> None:
     host = FakeHost(tmp_path, machine="riscv64")
     host.processor(isa="rv64imafdc_zicboz")
     assert seen(host) == "none that this process may use"
+
+
+def test_the_first_is_the_one_that_dax_takes() -> None:
+    (finding,) = processor.write_back(Host())
+    first = finding.seen.partition(",")[0].partition(" (")[0].lower()
+    told = {"none needed": "not needed", "none that this process may use": None}
+    assert told.get(first, first) == write_back_name()
 
 
 def test_s390x_needs_none(tmp_path: Path) -> None:
