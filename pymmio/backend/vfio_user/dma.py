@@ -37,6 +37,8 @@ __all__ = ["DmaLimits", "VfioUserDma"]
 
 _IOVA_BITS = 48
 _MAX_FAULTS = 16
+_FEW = 15
+"""libvfio-user 0.0.1 takes 16 mappings, whatever it says, and answers the next with EINVAL."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +124,8 @@ class VfioUserDma:
         if not reply.header.is_error:
             return
         number = reply.header.error
-        if number in (errno.ENOSPC, errno.E2BIG, errno.EMFILE, errno.ENFILE):
+        is_limit = number == errno.EINVAL and len(self._mappings) > _FEW
+        if is_limit or number in (errno.ENOSPC, errno.E2BIG, errno.EMFILE, errno.ENFILE):
             raise MappingLimit(
                 f"{what}: the server takes no more: {reason(number)}",
                 hint="Close buffers, or cut small pieces from one buffer with DmaPool",

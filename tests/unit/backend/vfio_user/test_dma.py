@@ -33,6 +33,15 @@ def test_memory_goes_to_the_server_with_its_descriptor() -> None:
         assert not server.maps
 
 
+def test_a_server_that_has_enough_mappings_and_does_not_say_so() -> None:
+    with fake_server() as (server, uri), pymmio.open_device(uri) as device:
+        for _ in range(15):
+            device.dma.alloc(PAGE)
+        server.answers[DMA_MAP] = lambda request: Reply(error=22)
+        with pytest.raises(MappingLimit, match="DmaPool"):
+            device.dma.alloc(PAGE)
+
+
 @pytest.mark.parametrize(("number", "kind"), [(28, MappingLimit), (22, DmaError), (17, DmaError)])
 def test_a_mapping_that_is_refused_leaves_nothing(number: int, kind: type[PymmioError]) -> None:
     with fake_server() as (server, uri), pymmio.open_device(uri) as device:
