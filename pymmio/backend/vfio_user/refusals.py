@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import os
+import stat
 
 from pymmio.errors import (
     DeviceBusy,
@@ -32,7 +33,7 @@ def refused(name: str, what: str, number: int) -> PymmioError:
     if number in GONE:
         return DeviceGone(said, hint="Close the device, or reconnect() when it is back")
     if number in (errno.EBUSY, errno.EAGAIN):
-        return DeviceBusy(said, hint="Try again later")
+        return DeviceBusy(said, hint="Another client may use it: end that, or try again later")
     if number in (errno.EPERM, errno.EACCES):
         return PermissionRefused(said, hint="The server's own configuration decides")
     return Unsupported(said, hint="The server's log may say more")
@@ -44,6 +45,8 @@ def connect_failed(path: str, error: OSError) -> PymmioError:
     if error.errno in (errno.ENOENT, errno.ENOTDIR):
         return DeviceNotFound(what, hint="Start the server first; it makes the socket")
     if error.errno == errno.ECONNREFUSED:
+        if not _is_socket(path):
+            return UriError(what, hint="It is no socket: name that of a vfio-user server")
         return DeviceNotFound(what, hint="The socket is there and nobody listens: start the server")
     if error.errno in (errno.EPERM, errno.EACCES):
         return PermissionRefused(what, hint="Look at the permissions of the socket, and its folder")
@@ -52,3 +55,10 @@ def connect_failed(path: str, error: OSError) -> PymmioError:
     if error.errno in (errno.ENOTSOCK, errno.EPROTOTYPE):
         return UriError(what, hint="Name the stream socket of a vfio-user server")
     return Unsupported(what, hint="Is it the socket of a vfio-user server?")
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.stat(path).st_mode)
+    except OSError:
+        return True  # nobody can tell: what connect() said is all there is

@@ -179,7 +179,8 @@ class VfioUserRegion:
             width=len(asked.data) if isinstance(asked, RegionData) else asked.count,
             is_write=is_write,
             value=int.from_bytes(asked.data, "little") if isinstance(asked, RegionData) else None,
-            hint="The device may take other widths there only, or nothing at all",
+            hint="The device may take other widths there only, or nothing at all;"
+            " the server's log may say more",
         )
         fault.cause_code = number
         return fault

@@ -325,7 +325,7 @@ def test_a_file_is_no_server(tmp_path: os.PathLike[str]) -> None:
     path = os.path.join(tmp_path, "file")
     with open(path, "w"):
         pass
-    with pytest.raises(PymmioError):
+    with pytest.raises(UriError, match="It is no socket"):
         pymmio.open_device(f"vfio-user:{path}")
 
 
@@ -343,3 +343,9 @@ def test_dma_unit_and_quirk_of_a_known_server() -> None:
             assert device.dma.page_size == 2 << 20
             assert isinstance(device.handle, VfioUserDevice)
             assert device.handle.dma.max_mappings == 64
+            server.trigger(2, 0)  # SPDK's controller fails where it cannot
+            vector = device.irqs.msix[0]
+            server.trigger(2, 0)
+            assert vector.wait(timeout_s=10) == 1
+            device.irqs.msix.disable()
+            server.trigger(2, 0)
