@@ -56,9 +56,15 @@ class Channel:
         self._region = ivshmem.region
         self._vector = vector
         own = ivshmem.position if place is None else place
-        if own is None or not 0 <= own < places:
+        if own is None:
             raise BadArgument(
-                f"place {own} of {places}", hint="Give each peer of a plain device its own place="
+                f"{ivshmem.name}: a device without doorbells has no position to take as place",
+                hint=f"Give each peer a place of its own (place=, --place), 0 to {places - 1}",
+            )
+        if not 0 <= own < places:
+            raise BadArgument(
+                f"{ivshmem.name}: place {own} is none of 0 to {places - 1}",
+                hint="Give another place, or more places to all peers",
             )
         needed = _LINE * (1 + places) + places * places * (2 * _LINE + ring_size)
         if ring_size < _LINE or ring_size & (ring_size - 1) or needed > ivshmem.size:

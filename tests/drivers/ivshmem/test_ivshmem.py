@@ -228,10 +228,16 @@ def test_memory_of_something_else_is_not_touched(plain) -> None:
 
 
 @pytest.mark.parametrize(
-    "options", [{"place": 8}, {"place": None}, {"place": 0, "ring_size": 100}, {"places": 500}]
+    ("options", "said"),
+    [
+        ({"place": 8}, "place 8 is none of 0 to 7"),
+        ({"place": None}, "no position to take as place.*--place"),
+        ({"place": 0, "ring_size": 100}, "power of two"),
+        ({"places": 500}, "500 places"),
+    ],
 )
-def test_impossible_numbers_are_refused(plain, options) -> None:
-    with pytest.raises(BadArgument):
+def test_impossible_numbers_are_refused(plain, options, said) -> None:
+    with pytest.raises(BadArgument, match=said):
         Channel(plain[0], **{"place": 0, **options})
 
 
