@@ -23,7 +23,7 @@ _CHUNK = 1 << 20
 @click.group(
     epilog="""\b
 Examples:
-  pymmio shm list 'qemu:virtio-gpu-pci,hostmem=64M'
+  pymmio shm list 'sim:virtio-shm?count=2'
   pymmio shm map sim:virtio-shm 0
   pymmio shm dump sim:virtio-shm 1 --size 4096 --output part
 

@@ -112,6 +112,8 @@ def bench(
         "writes and flushes": f"{len(ranked) / took:,.0f} a second",
         "flushes of the device": f"{flushes / took:,.0f} a second",
         "bandwidth": rate_text(len(ranked) * bs / took),
-        **{name: duration_text(lat[name]) for name in ("mean", "p50", "p99", "p999")},
+        **{name: duration_text(lat[name]) for name in ("mean", "p50", "p99")},
+        "p99.9": duration_text(lat["p999"]),
     }
-    show_facts(facts.items(), title=f"{target.uri}: {size_text(bs)}, {threads} threads")
+    count = "1 thread" if threads == 1 else f"{threads} threads"
+    show_facts(facts.items(), title=f"{target.uri}: {size_text(bs)}, {count}")

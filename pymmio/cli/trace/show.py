@@ -162,8 +162,9 @@ def _print_summary(found: TraceFile, summary: Summary) -> None:
 
     print_plain("")
     kinds = ", ".join(f"{count} {kind}" for kind, count in summary.kinds.most_common())
+    name, uri = found.device.name, found.device.uri
     facts = [
-        ("device", f"{found.device.name} ({found.device.uri})"),
+        ("device", name if name == uri else f"{name} ({uri})"),
         ("opened", found.device.started),
         ("events", f"{summary.events} in {summary.duration_ns / 1e9:.6f} s: {kinds}"),
         ("threads", str(summary.threads)),
