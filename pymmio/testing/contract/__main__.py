@@ -16,11 +16,21 @@ _BAD = (Outcome.BROKEN,)
 
 def main(arguments: list[str] | None = None) -> int:
     """Ask and print a table; return 1 if a promise is broken, 2 if nothing could be asked."""
-    parser = argparse.ArgumentParser(prog="python -m pymmio.testing.contract", description=__doc__)
+    parser = argparse.ArgumentParser(
+        prog="python -m pymmio.testing.contract",
+        description="Ask the device URI for the contract of backends. Ends with 1 if a promise is"
+        " broken, with 2 if nothing could be asked.",
+    )
     parser.add_argument("uri", help="the device; what is on it is lost")
-    parser.add_argument("--device", default="", choices=["", *DEVICES], help="its kind")
+    parser.add_argument("--device", default="", choices=DEVICES, help="its kind")
     parser.add_argument("--other", help="a second one, for one address space")
-    parser.add_argument("--group", action="append", choices=[str(group) for group in Group])
+    parser.add_argument(
+        "--group",
+        action="append",
+        choices=[str(group) for group in Group],
+        metavar="GROUP",
+        help="ask this group only, may be repeated: " + ", ".join(Group),
+    )
     parser.add_argument("--patience", type=float, default=1.0, help="multiplies deadlines")
     parser.add_argument("--json", action="store_true", help="one object for each promise")
     given = parser.parse_args(arguments)

@@ -57,8 +57,8 @@ class Subject:
             object.__setattr__(self, "device", found[0] if found else "")
         if self.device not in DEVICES:
             raise BadArgument(
-                f"{self.uri}: which kind of device is it?",
-                hint=f"Give device=, one of {', '.join(DEVICES)}",
+                f"{self.uri} does not say which kind of device it is",
+                hint=f"Give device= (--device), one of {', '.join(DEVICES)}",
             )
 
     @property
