@@ -33,7 +33,11 @@ _RESET_S = 30.0
 _RETRY_S = 0.05
 _SPDK_NVME = (0x4E58, 0x0001)
 _SPDK_DMA = DmaLimits(page_size=2 << 20, max_mappings=64)
-"""SPDK's NVMe target passes over memory that is no multiple of 2 MiB, and takes 64 mappings."""
+"""SPDK's NVMe target passes over memory that is no multiple of 2 MiB, and takes 64 mappings.
+
+Its controller counts as failed when it cannot signal vector 0, which every driver needs that
+polls first and switches on its interrupts later.
+"""
 
 
 class VfioUserDevice:
@@ -54,6 +58,7 @@ class VfioUserDevice:
         with ExitStack() as undo:
             self._session = begin(self.name, path, options, self.dma.answer)
             undo.callback(self._session.close)
+            undo.callback(self._close_irq)
             self._config = self._region(CONFIG_REGION, self._session)
             self._identity = self._config.read(0, 4)
             self.irq = VfioUserIrq(self.name, self._session.device.num_irqs, self._config)
@@ -93,6 +98,7 @@ class VfioUserDevice:
         smallest = capabilities.pgsizes & -capabilities.pgsizes
         unit, most = max(smallest, mmap.PAGESIZE), capabilities.max_dma_maps
         if (self._identity & 0xFFFF, self._identity >> 16) == _SPDK_NVME:
+            self.irq.park(session.connection)
             unit, most = max(unit, _SPDK_DMA.page_size), min(most, _SPDK_DMA.max_mappings)
         limits = DmaLimits(max(unit, self._options.dma_unit), most)
         self.dma.connect(session.connection, limits)
@@ -200,6 +206,12 @@ class VfioUserDevice:
         for region in self._regions.values():
             region.close()
         self._session.close()
+        self._close_irq()
+
+    def _close_irq(self) -> None:
+        irq: VfioUserIrq | None = getattr(self, "irq", None)  # opening may have failed before
+        if irq is not None:
+            irq.close()
 
     def _after_fork(self) -> None:
         """In a forked child: the parent's device is none of ours."""

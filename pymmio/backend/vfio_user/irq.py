@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 from collections.abc import Sequence
 
@@ -57,7 +58,26 @@ class VfioUserIrq:
         self._infos: dict[IrqKind, IrqInfo] = {}
         self._enabled: dict[IrqKind, tuple[int, ...]] = {}
         self._controls: dict[IrqKind, int] | None = None
+        self._unheard = -1
         self._lock = threading.RLock()
+
+    def park(self, connection: Connection) -> None:
+        """Give MSI-X vector 0 a descriptor that nobody looks at, while nobody has switched it on.
+
+        For a server that takes it for a failure of its device when it cannot signal.
+        """
+        with self._lock:
+            self._connection = connection
+            if self._unheard < 0:
+                self._unheard = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+            self._set(IrqKind.MSIX, IrqData.EVENTFD, 0, 1, [self._unheard])
+
+    def close(self) -> None:
+        """Close what :meth:`park` opened; the server keeps its own copy until it is left."""
+        with self._lock:
+            fd, self._unheard = self._unheard, -1
+            if fd >= 0:
+                os.close(fd)
 
     def connect(self, connection: Connection, max_msg_fds: int) -> None:
         """Use this connection from now on; have its server deliver what is enabled."""
@@ -149,6 +169,8 @@ class VfioUserIrq:
     def _switch_off(self, kind: IrqKind) -> None:
         self._show(kind, 0)
         self._set(kind, IrqData.NONE, 0, 0)
+        if kind is IrqKind.MSIX and self._unheard >= 0:
+            self.park(self._required)
 
     def _give_up(self, kind: IrqKind) -> None:
         """Leave the kind off after a failure, which is being raised."""
