@@ -15,6 +15,12 @@ from pymmio.uri import DeviceUri
         ("sim:nvme?size=64M&ns=2", "sim", "nvme", {"size": "64M", "ns": "2"}),
         ("vfio:0000:01:00.0", "vfio", "0000:01:00.0", {}),
         ("vfio-user:/run/dev.sock", "vfio-user", "/run/dev.sock", {}),
+        (
+            "vfio-user:/run/a:b.sock?timeout=5&twin=off",
+            "vfio-user",
+            "/run/a:b.sock",
+            {"timeout": "5", "twin": "off"},
+        ),
         ("qemu:nvme,serial=x?drive=disk.img", "qemu", "nvme,serial=x", {"drive": "disk.img"}),
         ("SIM:edu?flag", "sim", "edu", {"flag": ""}),
     ],
