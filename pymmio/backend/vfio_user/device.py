@@ -217,5 +217,7 @@ class VfioUserDevice:
         """In a forked child: the parent's device is none of ours."""
         self._lock = threading.Lock()
         self._is_closed = True
+        for region in self._regions.values():
+            region.after_fork()
         self.dma.after_fork()
         self.irq.after_fork()

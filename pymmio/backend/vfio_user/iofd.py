@@ -86,8 +86,9 @@ class IoEvents:
                     event.close()
 
     def after_fork(self) -> None:
-        """In a forked child: nobody holds the lock."""
+        """In a forked child: nobody holds the lock, and nobody is signalled."""
         self._lock = threading.Lock()
+        self._events = {}
 
 
 def ask_io_fds(connection: Connection, index: int, region_size: int) -> IoEvents:

@@ -99,6 +99,10 @@ class VfioUserRegion:
         """Close the descriptors that stand for writes."""
         self._events.close()
 
+    def after_fork(self) -> None:
+        """In a forked child: the parent's device is not signalled."""
+        self._events.after_fork()
+
     def mmap_source(self) -> tuple[int, int] | None:
         """Return the server's descriptor and where the region begins in it."""
         return self._source

@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 import pytest
 
 import pymmio
-from pymmio.errors import ProtocolError
+from pymmio.errors import ForkedObject, ProtocolError
+from tests.children import in_forked_child
 from tests.unit.backend.vfio_user.fake_server import (
     IO_FDS,
     PAGE,
@@ -120,6 +121,21 @@ def test_a_full_counter_does_not_block(event: int) -> None:
         os.eventfd_write(event, 2**64 - 2)
         os.set_blocking(event, True)
         device.region(0).write32(0x10, 1)
+
+
+def test_a_forked_child_signals_nobody(event: int) -> None:
+    offers = answer([event], (0x10, 4, 0, PLAIN, 0, 0, 0))
+    with fake_server({IO_FDS: offers}) as (_, uri), pymmio.open_device(uri) as device:
+        handle = device.handle.open_region(0)
+
+        def child() -> None:
+            with pytest.raises(ForkedObject):
+                handle.write(0x10, 4, 1)
+
+        in_forked_child(child)
+        assert taken(event) == 0
+        handle.write(0x10, 4, 1)
+        assert taken(event) == 1
 
 
 def test_they_can_be_switched_off(event: int) -> None:
