@@ -140,9 +140,9 @@ def serve(
 ) -> None:
     """Serve a device MODEL on a socket until SIGTERM or Ctrl-C.
 
-    All options but these are the model's: --size 64M is size=64M. One client is served at a time,
-    each finds the device as after power-on; what is stored, such as the blocks of a disk, stays.
-    Prints a line when it listens.
+    All options but these are the model's: --size 64M is size=64M; one that it lacks is refused with
+    the names of its own. One client is served at a time, each finds the device as after power-on;
+    what is stored, such as the blocks of a disk, stays. Prints a line when it listens.
     """
     if as_list:
         _print_models()
