@@ -251,10 +251,12 @@ class VirtioDevice:
                 hint="Ask for fewer, or None for what there is",
             )
         is_packed = RING_PACKED in self.features
+        count = size or min(most, DEFAULT_QUEUE_SIZE)
         layout = QueueLayout.of(
-            size or min(most, DEFAULT_QUEUE_SIZE),
+            count,
             is_packed=is_packed,
-            indirect_max=INDIRECT_MAX if INDIRECT_DESC in self.features else 0,
+            # No chain is longer than the queue, in a table neither (§2.7.5.3.1).
+            indirect_max=min(INDIRECT_MAX, count) if INDIRECT_DESC in self.features else 0,
         )
         with ExitStack() as undo:
             memory = QueueMemory(self.dma, layout)

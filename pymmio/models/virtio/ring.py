@@ -18,6 +18,7 @@ __all__ = ["Chain", "Memory", "PackedRing", "Ring", "RingError", "SplitRing"]
 _NEXT, _WRITE, _INDIRECT = 1, 2, 4
 _AVAIL, _USED = 1 << 7, 1 << 15
 _DESC = struct.Struct("<QIHH")
+_MOST = 32768  # descriptors in a chain: no longer than the largest queue (§2.6, §2.7.5.3.1)
 
 
 class RingError(Exception):
@@ -105,6 +106,13 @@ class Ring(abc.ABC):
         iova, size, third, fourth = _DESC.unpack(self._memory.dma_read(table + 16 * index, 16))
         return iova, size, third, fourth
 
+    def _table_length(self, size: int, flags: int) -> int:
+        """Return how many descriptors an indirect table has."""
+        is_possible = 0 < size <= 16 * _MOST and size % 16 == 0
+        if not self._has_indirect or flags & _NEXT or not is_possible:
+            raise RingError(f"an indirect descriptor of {size} bytes, flags {flags:#x}")
+        return size // 16
+
     @staticmethod
     def _sorted(
         pieces: Iterator[tuple[int, int, int]],
@@ -149,9 +157,7 @@ class SplitRing(Ring):
             raise RingError(f"descriptor {index} in a table of {limit}")
         iova, size, flags, following = self._desc(table, index)
         if flags & _INDIRECT:
-            if not self._has_indirect or flags & _NEXT or size % 16 or not size:
-                raise RingError(f"an indirect descriptor of {size} bytes, flags {flags:#x}")
-            table, limit = iova, size // 16
+            table, limit = iova, self._table_length(size, flags)
             iova, size, flags, following = self._desc(table, 0)
         for _ in range(limit):
             if flags & _INDIRECT:
@@ -212,10 +218,10 @@ class PackedRing(Ring):
         pieces: list[tuple[int, int, int]] = []
         count = 0
         if flags & _INDIRECT:
-            if not self._has_indirect or flags & _NEXT or size % 16 or not size:
-                raise RingError(f"an indirect descriptor of {size} bytes, flags {flags:#x}")
-            for i in range(size // 16):
+            for i in range(self._table_length(size, flags)):
                 one, length, _, inner = self._desc(iova, i)
+                if inner & _INDIRECT:
+                    raise RingError("an indirect descriptor inside a table")
                 pieces.append((one, length, inner))
             count = 1
             self._step()
@@ -229,6 +235,8 @@ class PackedRing(Ring):
                 if count == self.size:
                     raise RingError(f"a list of more than {self.size} descriptors")
                 iova, size, buffer_id, flags = self._desc(self._descriptors, self._avail)
+                if flags & _INDIRECT:
+                    raise RingError("an indirect descriptor inside a chain")
         readable, writable = self._sorted(iter(pieces))
         return Chain(buffer_id, count, readable, writable)
 

@@ -16,7 +16,7 @@ from pymmio.errors import (
     ProtocolError,
 )
 from pymmio.testing import open_model
-from pymmio.virtio import VirtioDevice
+from pymmio.virtio import INDIRECT_DESC, RING_PACKED, VirtioDevice
 from pymmio.virtio.queue.virtqueue import Virtqueue
 from tests.children import in_forked_child
 from tests.unit.virtio.echo import EchoModel
@@ -57,6 +57,18 @@ def test_what_never_fits_is_refused_while_others_wait_for_room(
     model.give_back()
     queue.poll(0.02)
     assert [one.result(0) for one in sent] == [1] * 6
+
+
+@pytest.mark.parametrize("packed", [False, True], ids=["split", "packed"])
+def test_no_chain_is_longer_than_the_queue_in_a_table_neither(model: EchoModel, packed) -> None:
+    wanted = (INDIRECT_DESC, RING_PACKED) if packed else (INDIRECT_DESC,)
+    with VirtioDevice.open(open_model(model)) as device:
+        device.start({0: 4, 1: None}, wanted=wanted, interrupts=False)
+        buffer = device.dma.alloc(4096)
+        for queue in device.queues.values():
+            with pytest.raises(BadArgument, match="in more pieces"):
+                queue.submit([buffer[i : i + 1] for i in range(5)])
+            assert queue.wait(queue.submit([buffer[i : i + 1] for i in range(4)]), 5.0) == 0
 
 
 def test_a_queue_that_closes_still_hands_on_what_came_back(
