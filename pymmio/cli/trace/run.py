@@ -64,6 +64,8 @@ def run(out: str | None, form: str | None, limit: int | None, command: tuple[str
         raise click.UsageError(f"--format {form} needs --out FILE")
     if limit is not None and form in ("record", "text"):
         raise click.UsageError(f"--limit is not for --format {form}")
+    if out is not None and not Path(out).absolute().parent.is_dir():
+        raise click.UsageError(f"--out {out}: there is no such folder")
     from pymmio.cli.output import note
     from pymmio.trace.everywhere import every_device
 
@@ -134,6 +136,8 @@ class _Files:
         """Finish what is still open; return what to tell."""
         for close in self._close:
             close()
+        if self._out is not None and not self._made:
+            return [f"no device was opened: {self._out} was not written"]
         return [f"{uri}: {path}" for uri, path, _ in self._made]
 
 

@@ -162,11 +162,12 @@ def _print_summary(found: TraceFile, summary: Summary) -> None:
 
     print_plain("")
     kinds = ", ".join(f"{count} {kind}" for kind, count in summary.kinds.most_common())
+    events = f"{summary.events} in {summary.duration_ns / 1e9:.6f} s: {kinds}" if kinds else "none"
     name, uri = found.device.name, found.device.uri
     facts = [
         ("device", name if name == uri else f"{name} ({uri})"),
         ("opened", found.device.started),
-        ("events", f"{summary.events} in {summary.duration_ns / 1e9:.6f} s: {kinds}"),
+        ("events", events),
         ("threads", str(summary.threads)),
     ]
     if summary.interrupts:

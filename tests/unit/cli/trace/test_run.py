@@ -173,10 +173,18 @@ def test_wrong_usage_is_told(arguments: tuple[str, ...], message: str) -> None:
     assert_fails(run("trace", "run", *arguments), 2, message)
 
 
-def test_a_file_that_cannot_be_written_is_told() -> None:
-    result = run("trace", "run", "--out", "no/such/t.jsonl", "--", "pymmio", "config", "sim:edu")
-    assert result.exit_code == 1
-    assert "no/such/t.jsonl" in result.stderr
+def test_a_file_that_cannot_be_written_is_told_before_the_program_runs() -> None:
+    result = run("trace", "run", "--out", "no/such/t.jsonl", "--", "program.py")
+    assert_fails(result, 2, "--out no/such/t.jsonl: there is no such folder")
+    assert result.stdout == ""
+
+
+def test_a_program_without_devices_has_no_file(here: Path) -> None:
+    (here / "idle.py").write_text("print('idle')")
+    result = run("trace", "run", "--out", "t.jsonl", "--", "idle.py")
+    assert result.exit_code == 0
+    assert "no device was opened: t.jsonl was not written" in result.stderr
+    assert not (here / "t.jsonl").exists()
 
 
 def test_arguments_and_path_are_given_back() -> None:
