@@ -69,9 +69,10 @@ class Channel:
         needed = _LINE * (1 + places) + places * places * (2 * _LINE + ring_size)
         if ring_size < _LINE or ring_size & (ring_size - 1) or needed > ivshmem.size:
             raise BadArgument(
-                f"{places} places with rings of {ring_size} bytes need {needed:#x} bytes of"
-                f" {ivshmem.size:#x}",
-                hint="Rings are a power of two, 64 bytes at least",
+                f"{ivshmem.name}: {places} places with rings of {ring_size} bytes need {needed:#x}"
+                f" bytes of {ivshmem.size:#x}",
+                hint="Rings are a power of two, 64 bytes at least; smaller ones, fewer places or"
+                " more memory help",
             )
         self.place = own
         self.places = places
@@ -87,10 +88,17 @@ class Channel:
             dma_wmb()  # the layout is there before the magic number that says so
             self._write(_MAGIC, MAGIC)
         seen = {offset: self._read(offset) for offset in expected}
-        if self._read(_MAGIC) != MAGIC or seen != expected:
+        magic = self._read(_MAGIC)
+        if magic != MAGIC or seen != expected:
+            found = "something else"
+            if magic == MAGIC:
+                found = (
+                    f"one of version {seen[_VERSION]}, {seen[_PLACES]} places,"
+                    f" rings of {seen[_RING_SIZE]} bytes"
+                )
             raise ProtocolError(
                 f"{self._ivshmem.name}: the memory holds no channel of {self.places} places with"
-                f" rings of {self._ring_size} bytes: {self._read(_MAGIC):#x}, {seen}",
+                f" rings of {self._ring_size} bytes, but {found}",
                 hint="All peers must use the same numbers; clear the memory to start anew",
             )
 

@@ -219,10 +219,19 @@ def test_what_a_peer_wrote_is_checked(plain, tail: int, head: int, length: int) 
             one.try_receive()
 
 
+def test_peers_that_use_other_numbers_are_told_which(plain) -> None:
+    first, second = plain
+    with (
+        Channel(first, place=0, places=4),
+        pytest.raises(ProtocolError, match="but one of version 1, 4 places, rings of 4096 bytes"),
+    ):
+        Channel(second, place=1)
+
+
 def test_memory_of_something_else_is_not_touched(plain) -> None:
     first, _ = plain
     first.region.write32(0, 0x1234)
-    with pytest.raises(ProtocolError, match="holds no channel"):
+    with pytest.raises(ProtocolError, match=r"holds no channel.*but something else"):
         Channel(first, place=0)
     assert first.region.read32(4) == 0
 
