@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-ALL = ("region", "nvme", "trace", "backends")
+ALL = ("region", "nvme", "trace", "backends", "pmem", "virtqueue")
 
 for name in sys.argv[1:] or ALL:
     importlib.import_module(f"benchmarks.{name}").main()

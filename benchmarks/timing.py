@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import statistics
+import time
 import timeit
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 ROUNDS = 15
@@ -43,3 +44,16 @@ def table(title: str, times: Mapping[str, float], base: str) -> None:
     for name, seconds in times.items():
         ratio = seconds / times[base]
         print(f"  {name:<{width}}  {seconds * 1e9:9.1f} ns   {ratio:6.2f} x {base}")
+
+
+def turns(subjects: Mapping[str, Callable[[], object]], *, rounds: int) -> dict[str, list[float]]:
+    """Return the seconds of each run of each subject; they take turns."""
+    seen: dict[str, list[float]] = {name: [] for name in subjects}
+    for run in subjects.values():
+        run()  # warm
+    for _ in range(rounds):
+        for name, run in subjects.items():
+            start = time.perf_counter()
+            run()
+            seen[name].append(time.perf_counter() - start)
+    return seen

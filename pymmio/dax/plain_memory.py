@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from pymmio import forks
@@ -20,6 +19,8 @@ if TYPE_CHECKING:
 __all__ = ["PlainMemory", "write_back_name"]
 
 CLOSE_TIMEOUT_S = 10.0
+
+_BYTES, _SIZE = ffi.typeof("char[]"), ffi.typeof("size_t *")
 
 _NAMES = {
     lib.PM_WB_NONE: None,
@@ -75,7 +76,8 @@ class PlainMemory:
         self._take()
         self.size = len(self._require_open())
         self._copies = 0
-        self._left = threading.Condition()
+        self._lock = threading.Lock()
+        self._left = threading.Condition(self._lock)
         forks.track(self)
 
     def view(self, offset: int, size: int) -> memoryview:
@@ -86,10 +88,13 @@ class PlainMemory:
 
     def read_into(self, offset: int, target: Buffer) -> int:
         """Fill ``target`` from ``offset`` on."""
-        to = ffi.from_buffer("char[]", target, require_writable=True)
-        moved = ffi.new("size_t *")
-        with self._at(offset, len(to)) as start:
+        to = ffi.from_buffer(_BYTES, target, require_writable=True)
+        moved = ffi.new(_SIZE)
+        start = self._begin(offset, len(to))
+        try:
             failed = lib.pm_plain_copy(to, start, len(to), 0, moved)
+        finally:
+            self._end()
         if failed:
             raise media_error(self.name, offset, len(to), int(moved[0]))
         return len(to)
@@ -101,26 +106,33 @@ class PlainMemory:
         """
         if nocache and self.durability is Durability.WRITE_BACK and write_back_name() is None:
             raise self._no_write_back()
-        source = ffi.from_buffer("char[]", data)
-        moved = ffi.new("size_t *")
+        source = ffi.from_buffer(_BYTES, data)
+        moved = ffi.new(_SIZE)
         flags = lib.PM_PLAIN_NOCACHE if nocache else 0
-        with self._at(offset, len(source)) as start:
+        start = self._begin(offset, len(source))
+        try:
             failed = lib.pm_plain_copy(start, source, len(source), flags, moved)
+        finally:
+            self._end()
         if failed:
             raise media_error(self.name, offset, len(source), int(moved[0]))
         return len(source)
 
     def zero(self, offset: int, size: int) -> None:
         """Write zeros."""
-        moved = ffi.new("size_t *")
-        with self._at(offset, size) as start:
+        moved = ffi.new(_SIZE)
+        start = self._begin(offset, size)
+        try:
             failed = lib.pm_plain_fill(start, size, 0, moved)
+        finally:
+            self._end()
         if failed:
             raise media_error(self.name, offset, size, int(moved[0]))
 
     def persist(self, offset: int, size: int) -> None:
         """Write caches back, or let the kernel do so; nothing where nothing is durable."""
-        with self._at(offset, size) as start:
+        start = self._begin(offset, size)
+        try:
             if self.durability is Durability.WRITE_BACK:
                 failed = lib.pm_write_back(start, size)
                 if failed == lib.PM_FAULT:
@@ -130,6 +142,8 @@ class PlainMemory:
                     raise self._no_write_back()
             elif self.durability is Durability.SYNC and self._sync is not None:
                 self._sync(offset, size)
+        finally:
+            self._end()
 
     def close(self) -> None:
         """Let go of the memory; closing twice is fine.  Raises BufferBusy while views exist."""
@@ -152,7 +166,8 @@ class PlainMemory:
             ) from error
 
     def _after_fork(self) -> None:
-        self._left = threading.Condition()
+        self._lock = threading.Lock()
+        self._left = threading.Condition(self._lock)
         self._copies = 0
         self._is_forked = callable(self._memory)
 
@@ -165,20 +180,20 @@ class PlainMemory:
     def _take(self) -> None:
         memory = self._memory() if callable(self._memory) else self._memory
         self._view = memoryview(memory).cast("B")
-        self._start = ffi.from_buffer("char[]", self._view, require_writable=True)
+        self._start = ffi.from_buffer(_BYTES, self._view, require_writable=True)
 
-    @contextmanager
-    def _at(self, offset: int, size: int) -> Iterator[Any]:
-        """Give the address of a range, which stays mapped during the block."""
-        with self._left:
+    def _begin(self, offset: int, size: int) -> Any:
+        """Return the address of a range, which stays mapped until ``_end``."""
+        with self._lock:
             self._require_open()
             check_range(self.name, self.size, offset, size)
             self._copies += 1
-        try:
-            yield self._start + offset
-        finally:
-            with self._left:
-                self._copies -= 1
+            return self._start + offset
+
+    def _end(self) -> None:
+        with self._lock:
+            self._copies -= 1
+            if self._view is None:
                 self._left.notify_all()
 
     def _require_open(self) -> memoryview:
