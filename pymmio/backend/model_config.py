@@ -9,6 +9,7 @@ from __future__ import annotations
 import struct
 
 from pymmio.backend.model import BarSpec, DeviceModel
+from pymmio.backend.model_rules import MSIX_ENTRY, msix_table_size, require_possible
 from pymmio.errors import DeclarationError
 
 __all__ = ["ConfigModel", "msix_table_size"]
@@ -23,19 +24,15 @@ MEMORY, MASTER, INTX_DISABLE = 1 << 1, 1 << 2, 1 << 10
 POWER_STATE = 0x0003  # PMCSR, PCI Power Management 1.2, 3.2.4; 0 is D0
 MSI_ENABLE = 1 << 0  # Message Control, PCI Local Bus 3.0, 6.8.1.3
 MSIX_ENABLE = 1 << 15  # Message Control, 6.8.2.3
-MSIX_ENTRY = 16
 INITIATE_RESET = 1 << 15  # Device Control, PCI Express 5.0, 7.5.3.4
-
-
-def msix_table_size(vectors: int) -> int:
-    """Return the bytes that an MSI-X table and, behind it, its PBA take."""
-    return vectors * MSIX_ENTRY + (vectors + 63) // 64 * 8
 
 
 class ConfigModel:
     """4096 bytes of configuration space; reads and writes of 1, 2 and 4 bytes."""
 
     def __init__(self, model: DeviceModel) -> None:
+        """Raises DeclarationError for what no PCI function can be."""
+        require_possible(model)
         self._model = model
         self._bytes = bytearray(SIZE)
         self._writable = bytearray(SIZE)
@@ -136,12 +133,7 @@ class ConfigModel:
         struct.pack_into("<H", self._w1c, STATUS, 0xF900)  # error bits
 
     def _bars(self) -> None:
-        taken: set[int] = set()
         for bar in self._model.bars:
-            slots = {bar.index, bar.index + 1} if bar.is_64bit else {bar.index}
-            if taken & slots or max(slots) > 5 or bar.size < 16 or bar.size & (bar.size - 1):
-                raise DeclarationError(f"{type(self._model).__name__}: {bar} is not possible")
-            taken |= slots
             self._put("<I", 0x10 + 4 * bar.index, _bar_flags(bar))
             mask = (1 << (64 if bar.is_64bit else 32)) - bar.size
             self._let_write("<I", 0x10 + 4 * bar.index, mask & 0xFFFF_FFF0)
