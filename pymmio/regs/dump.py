@@ -116,7 +116,7 @@ class RegisterDump:
 
         table = Table(title=Text(self.title))
         for column in ("offset", "register", "access", "value", "meaning"):
-            table.add_column(column, no_wrap=column != "meaning")
+            table.add_column(column, no_wrap=column != "meaning", overflow="fold")
         for r in self.registers:
             shown = r.hex if r.not_read is None else "not read"
             cells = (f"0x{r.offset:04x}", r.name, str(r.access), shown, r.not_read or r.doc)

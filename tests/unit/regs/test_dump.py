@@ -90,6 +90,14 @@ def test_rich_shows_a_table_and_takes_nothing_for_markup(space):
     assert "write-only" in text
 
 
+def test_a_narrow_table_loses_no_words():
+    from rich.console import Console
+
+    console = Console(width=50, file=io.StringIO())
+    console.print(Sample(FakeSpace()).dump())
+    assert "…" not in console.file.getvalue()
+
+
 def test_rich_is_imported_only_for_its_table():
     code = (
         "import sys; from tests.unit.regs.test_dump import Sample, FakeSpace;"
