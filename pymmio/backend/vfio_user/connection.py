@@ -33,6 +33,7 @@ Answer = Callable[[Header, bytes], tuple[Header, bytes] | None]
 """Makes the reply to a request of the device; None where it wants none."""
 
 _MAX_ABANDONED = 256
+_WHEN_GONE = "Close the device, or reconnect() when its server is back"
 _MAX_LATE = 3
 """After so many requests in a row without a reply the server counts as gone."""
 _WINDOW = 32
@@ -260,11 +261,10 @@ class Connection:
             )
         text = error.message if isinstance(error, PymmioError) else str(error)
         kind = ProtocolError if isinstance(error, ProtocolError) else DeviceGone
-        hint = "Close the device, or reconnect() when its server is back"
-        self._lose(DeviceGone(f"{self.name}: {text}", hint=hint))
+        self._lose(DeviceGone(f"{self.name}: {text}", hint=_WHEN_GONE))
         if self._is_closed:
             return Closed(f"{self.name} is closed", hint="Open the device again")
-        return kind(f"{what}: {text}", hint=hint if kind is DeviceGone else None)
+        return kind(f"{what}: {text}", hint=_WHEN_GONE if kind is DeviceGone else None)
 
     # --- the device's requests -------------------------------------------------------------
 
@@ -278,7 +278,7 @@ class Connection:
                         self._look(fd, events)
         except (PymmioError, OSError) as error:
             text = error.message if isinstance(error, PymmioError) else str(error)
-            self._lose(DeviceGone(f"{self.name}: {text}"))
+            self._lose(DeviceGone(f"{self.name}: {text}", hint=_WHEN_GONE))
         if not self._is_closed and self.on_lost is not None:
             self.on_lost()
 

@@ -258,7 +258,7 @@ def test_a_lost_server_turns_everybody_away_while_nobody_asks(twin: bool, what: 
             device.reset,
             device.check_present,
         ):
-            with pytest.raises(DeviceGone):
+            with pytest.raises(DeviceGone, match=r"reconnect\(\) when its server is back"):
                 call()
         device.close()
 
