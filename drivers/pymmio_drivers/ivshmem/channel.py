@@ -15,6 +15,7 @@ A message is a length (4 bytes) and that many bytes, filled up to 4.
 from __future__ import annotations
 
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Self
 
@@ -32,6 +33,7 @@ _WORD = 4
 _MAGIC, _VERSION, _PLACES, _RING_SIZE = 0, 4, 8, 12
 _EPOCH, _DOORBELL = 0, 4
 _POLL_S = 0.001
+_LOST_S = 0.1
 
 
 class Channel:
@@ -208,14 +210,14 @@ class Channel:
                 )
             if vectors:
                 try:
-                    vectors[self._vector].wait(min(left, 0.1))  # a doorbell may get lost
+                    vectors[self._vector].wait(min(left, _LOST_S))  # a doorbell may get lost
                 except DeviceTimeout:
                     continue
             else:
                 time.sleep(min(left, _POLL_S))
 
     async def receive_async(self) -> tuple[int, bytes]:
-        """Wait for a message by doorbell, in a coroutine."""
+        """Wait for a message in a coroutine, by doorbell; one that gets lost costs 0.1 s."""
         vectors = self._ivshmem.vectors
         if not vectors:
             raise BadArgument("a plain device wakes nobody", hint="Use receive() in a thread")
@@ -223,7 +225,8 @@ class Channel:
             got = self.try_receive()
             if got is not None:
                 return got
-            await vectors[self._vector]
+            with suppress(DeviceTimeout):  # a doorbell may get lost
+                await vectors[self._vector].wait_async(timeout_s=_LOST_S)
 
     def close(self) -> None:
         """Free the place; the device stays open."""

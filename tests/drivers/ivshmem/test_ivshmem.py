@@ -164,6 +164,18 @@ def test_messages_go_both_ways(kind: str, request: pytest.FixtureRequest) -> Non
     assert first.region.read32(64) & 1 == 0
 
 
+@pytest.mark.parametrize("is_rung", [True, False], ids=["rung", "the doorbell got lost"])
+async def test_messages_are_awaitable(pair, is_rung: bool, monkeypatch) -> None:
+    first, second = pair
+    with Channel(first, place=0) as one, Channel(second, place=1) as two:
+        waiting = asyncio.create_task(two.receive_async())
+        await asyncio.sleep(0)
+        if not is_rung:
+            monkeypatch.setattr(first, "ring", lambda peer, vector=0: None)
+        one.send(1, b"hello")
+        assert await asyncio.wait_for(waiting, 10.0) == (0, b"hello")
+
+
 def test_a_full_ring_is_a_timeout_and_keeps_what_is_there(plain) -> None:
     first, second = plain
     with Channel(first, place=0) as one, Channel(second, place=1) as two:
