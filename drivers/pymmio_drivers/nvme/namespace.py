@@ -44,8 +44,9 @@ class Namespace(Blocks):
         """Not for callers: use ``Controller.namespaces``."""
         if not identity.nsze:
             raise InvalidNamespace(
-                f"{controller.name} has no active namespace {nsid}",
-                hint=f"Active are {list(controller.namespaces) or 'none'}",
+                f"{controller.name}: namespace {nsid} has no blocks (NSZE is 0)",
+                hint="Its disk is empty, or it is not active any more: Controller.refresh() reads"
+                " the list again",
             )
         super().__init__(f"nsid {nsid}", identity, controller.max_transfer)
         self.controller = controller

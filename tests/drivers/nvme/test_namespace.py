@@ -253,7 +253,7 @@ def test_namespace_that_is_not_active(ctrl):
     assert isinstance(caught.value, KeyError)
     assert ctrl.namespaces.get(77) is None
     assert 77 not in ctrl.namespaces
-    with pytest.raises(InvalidNamespace):
+    with pytest.raises(InvalidNamespace, match="namespace 200 has no blocks"):
         Namespace(ctrl, 200, ctrl.admin.identify_namespace(200))
 
 
