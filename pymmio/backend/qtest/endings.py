@@ -44,7 +44,9 @@ _MEANINGS: tuple[tuple[str, type[PymmioError], str], ...] = (
         "Name the file of its disk by drive=, as in qemu:DEVICE?drive=FILE&size=64M",
     ),
     ("Failed to connect to", DeviceNotFound, "Start what listens on that socket first"),
+    ("Image is not in", UriError, "Name the format of the image by format=, such as raw"),
     ("No such file", DeviceNotFound, "See the path, or add size=64M to have the file made"),
+    ("-drive id=drive0", UriError, "See what drive= names, and format="),
     (
         "Parameter 'fd' is unexpected",
         Unsupported,
@@ -68,7 +70,7 @@ def ended(name: str, process: QemuProcess, seen: str = "") -> PymmioError:
 def refused(uri: DeviceUri, process: QemuProcess) -> PymmioError:
     """Return the exception for a QEMU that ended instead of starting."""
     process.wait(EXIT_TIMEOUT_S)
-    words = process.last_words()
+    words = process.last_words().removesuffix(".")
     if not words:
         return Unsupported(
             f"{uri}: QEMU did not start: {process.status()}, and it said nothing",

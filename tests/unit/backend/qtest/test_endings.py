@@ -50,6 +50,8 @@ def qemu(words: str = "") -> QemuProcess:
             DeviceNotFound,
             "Start what listens",
         ),
+        ("qemu: -drive id=drive0,file=/f: Image is not in qcow2 format", UriError, "format="),
+        ("qemu: -drive id=drive0,file=/f: cannot be used", UriError, "drive="),
         (SAID + "something new", UriError, "-device x,help"),
     ],
 )
@@ -76,3 +78,7 @@ def test_how_it_ended_is_said_once(seen: str, said: str) -> None:
 
 def test_last_words_are_in_the_message() -> None:
     assert ended("qemu:x", qemu("assertion failed")).message.endswith("it said: assertion failed")
+
+
+def test_a_sentence_of_qemu_s_has_one_full_stop() -> None:
+    assert ".." not in str(refused(DeviceUri.parse("qemu:x"), qemu("Try '--help' for more.")))
