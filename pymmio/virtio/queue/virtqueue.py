@@ -135,7 +135,7 @@ class Virtqueue:
         )
         request.future.set_running_or_notify_cancel()  # the device cannot be told to forget it
         with ExitStack() as undo:
-            undo.callback(request.release)
+            undo.callback(self._take_back, request)
             for part in (*readable, *writable):
                 part.hold()
                 request.held.append(part)  # before the device can return it
@@ -151,6 +151,13 @@ class Virtqueue:
         if error is not None:
             self._break(error)
         return request.future
+
+    def _take_back(self, request: _Request) -> None:
+        """Let go of the memory of a request that was not sent; the device has it otherwise."""
+        with self._lock:
+            is_sent = request in self._outstanding.values()
+        if not is_sent:
+            request.release()
 
     def _send(self, request: _Request) -> PymmioError | None:
         """Send one request, later if there is no room now; return why the queue broke."""
@@ -175,20 +182,22 @@ class Virtqueue:
         total = 0
         while True:
             taken: list[tuple[_Request, UsedBuffer]] = []
-            with self._lock:
-                if self._is_closed or self._is_forked or self._broken is not None:
-                    return total
-                used, error = self.engine.reap()
-                for one in used:
-                    taken.append((self._outstanding.pop(one.id), one))
-                if error is None:
-                    error = self._send_backlog()
-            for request, one in taken:
-                request.release()
-                request.future.set_result(one.written)
+            try:
+                with self._lock:
+                    if self._is_closed or self._is_forked or self._broken is not None:
+                        return total
+                    used, error = self.engine.reap()
+                    for one in used:
+                        taken.append((self._outstanding.pop(one.id), one))
+                    if error is None:
+                        error = self._send_backlog()
+            finally:  # a signal's exception comes out of a doorbell, for instance
+                for request, one in taken:
+                    request.release()
+                    request.future.set_result(one.written)
+                if taken:
+                    self.engine.wake()  # who has seen its events before the future was done
             total += len(taken)
-            if taken:
-                self.engine.wake()  # who has seen the engine's events before its future was done
             if error is not None:
                 self._break(error)
                 return total
@@ -196,7 +205,7 @@ class Virtqueue:
                 return total
 
     def _send_backlog(self) -> PymmioError | None:
-        """Send what waits, as there is room; return why the queue broke.  Raises nothing."""
+        """Send what waits, as there is room; return why the queue broke."""
         while self._backlog:
             waiting = self._backlog.popleft()
             try:

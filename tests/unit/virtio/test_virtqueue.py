@@ -9,6 +9,7 @@ import pytest
 
 from pymmio.errors import (
     BadArgument,
+    BufferBusy,
     Closed,
     DeviceFailed,
     DeviceTimeout,
@@ -181,3 +182,38 @@ def test_a_forked_child_touches_no_ring(
         in_forked_child(child)
     model.give_back()
     assert queue.wait(sent, 5.0) == 1
+
+
+def test_a_signal_while_the_device_is_told_leaves_it_the_memory(
+    device: VirtioDevice, queue: Virtqueue, model: EchoModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    buffer = device.dma.alloc(4096)
+
+    def interrupted(*, force: bool = False) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(queue.engine, "kick", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        queue.submit([buffer[:1]], [buffer[8:9]])
+    monkeypatch.undo()
+    with pytest.raises(BufferBusy):  # the device may find it at any time
+        buffer.close()
+    device.reset()
+    buffer.close()
+
+
+def test_a_signal_while_room_is_given_away_loses_no_result(
+    device: VirtioDevice, queue: Virtqueue, model: EchoModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model.is_holding = True
+    sent = _fill(device, queue, 6)
+    model.give_back()
+
+    def interrupted(*, force: bool = False) -> bool:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(queue.engine, "kick", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        queue.reap()
+    monkeypatch.undo()
+    assert [one.done() for one in sent] == [True, True, False, False, False, False]
