@@ -43,11 +43,13 @@ class BrokenHandle:
         self.inner = inner
         self.dma = _Dma(self)
         self.irq = _Irq(self)
-        inner.model.host = _Host(self)  # type: ignore[assignment]
+        inner.model.host = _Host(self)
 
     @classmethod
     def open(cls, uri: DeviceUri, share_dma_with: SimHandle | None = None) -> SimHandle:
-        return open_sim(uri, share_dma_with=share_dma_with)
+        handle = open_sim(uri, share_dma_with=share_dma_with)
+        assert isinstance(handle, SimHandle)
+        return handle
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.inner, name)
@@ -214,6 +216,11 @@ class _Host:
         self._owner.lower_intx()
 
 
+def _inner_of(handle: Any) -> Any:
+    """Return the handle below a broken one; what is none of ours is handed on."""
+    return getattr(handle, "inner", handle)
+
+
 def opener(kind: type[BrokenHandle]) -> Callable[..., Device]:
     """Return what stands for ``open_device`` and opens such a backend."""
 
@@ -236,9 +243,7 @@ def opener(kind: type[BrokenHandle]) -> Callable[..., Device]:
             inner, dma = kind.open(parsed), None
         else:
             share_dma_with._require_open()
-            inner = kind.open(
-                parsed, getattr(share_dma_with.handle, "inner", share_dma_with.handle)
-            )
+            inner = kind.open(parsed, _inner_of(share_dma_with.handle))
             dma = share_dma_with.dma
         with ExitStack() as undo:
             undo.callback(inner.close)
