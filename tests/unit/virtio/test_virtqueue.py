@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from concurrent.futures import Future
 
@@ -12,6 +13,7 @@ from pymmio.errors import (
     BufferBusy,
     Closed,
     DeviceFailed,
+    DeviceGone,
     DeviceTimeout,
     ForkedObject,
     ProtocolError,
@@ -217,3 +219,26 @@ def test_a_signal_while_room_is_given_away_loses_no_result(
         queue.reap()
     monkeypatch.undo()
     assert [one.done() for one in sent] == [True, True, False, False, False, False]
+
+
+@pytest.mark.parametrize("at", [1, 3, 11, 15])
+def test_a_device_that_leaves_while_it_is_started_leaves_nothing(
+    model: EchoModel, at: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = open_model(model)
+    device = VirtioDevice.open(opened)
+    before, original = threading.active_count(), model.bar_write
+
+    def unplugging(bar: int, offset: int, width: int, value: int) -> None:
+        original(bar, offset, width, value)
+        if (bar, offset, value) == (4, 0x14, at):
+            opened.handle.slot.unplug()
+
+    monkeypatch.setattr(model, "bar_write", unplugging)
+    with pytest.raises(DeviceGone):
+        device.start({0: None, 1: None})
+        device.check()
+    assert device.dma.mapped_bytes == 0 or at == 15  # the last write is only noticed later
+    device.close()
+    assert device.dma.mapped_bytes == 0
+    assert threading.active_count() == before
