@@ -49,8 +49,13 @@ LEFT_OUT = {
         ),
         "on s390x what is not PCI memory is not mapped: all of it goes by messages",
     ),
-    "tests/contract/test_sim.py::test_a_child_of_a_process_with_threads_opens_a_device": (
-        "qemu-user ends itself (qemu_plugin_vcpu_init_hook) when such a child starts a thread"
+    **dict.fromkeys(
+        (
+            "tests/contract/test_broken_backends.py::test_a_broken_backend_is_noticed",
+            "tests/contract/test_sim.py::test_a_child_of_a_process_with_threads_opens_a_device",
+            "tests/contract/test_vfio_user.py::test_a_child_opens_the_device",
+        ),
+        "qemu-user ends itself (qemu_plugin_vcpu_init_hook) when a forked child starts a thread",
     ),
     **dict.fromkeys(
         (
