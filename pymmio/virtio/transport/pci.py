@@ -119,8 +119,11 @@ class PciTransport:
         return 0 if self._config is None else self._config.size
 
     def read_config(self, offset: int, width: int) -> int:
-        """Read one field of the device-specific structure."""
-        return self._require_config(offset, width).read(offset, width)
+        """Read one field of the device-specific structure.  Raises DeviceGone."""
+        value = self._require_config(offset, width).read(offset, width)
+        if value == (1 << 8 * width) - 1:
+            self.read_status()  # a device that has left reads as all ones
+        return value
 
     def write_config(self, offset: int, width: int, value: int) -> None:
         """Write one field of the device-specific structure."""
@@ -148,6 +151,7 @@ class PciTransport:
         regs = self._common
         regs.queue_select.write(index)
         if int(regs.queue_enable.read()):
+            self.read_status()  # a device that has left says so to everything
             raise ProtocolError(f"{self.name}: queue {index} is on before it was set up")
         regs.queue_size.write(size)
         if index in self._vectors:
@@ -206,6 +210,7 @@ class PciTransport:
     def _set_vector(self, register: VectorRegister, vector: int, what: str) -> None:
         register.write(vector)
         if int(register.read()) != vector:  # NO_VECTOR where it cannot (§4.1.5.1.2)
+            self.read_status()
             raise Unsupported(
                 f"{self.name}: the device has no room for MSI-X vector {vector} of {what}",
                 hint="Use fewer queues, or poll: interrupts=False",

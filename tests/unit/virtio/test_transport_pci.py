@@ -10,15 +10,17 @@ import pytest
 from pymmio.backend.model import BarSpec
 from pymmio.device import Device
 from pymmio.errors import (
+    DeviceGone,
     DeviceNotFound,
     OutOfBounds,
     ProtocolError,
     PymmioError,
     Unsupported,
 )
+from pymmio.handle import Iova
 from pymmio.testing import open_model
 from pymmio.virtio import VirtioDevice
-from pymmio.virtio.transport import PciTransport
+from pymmio.virtio.transport import PciTransport, QueueAddresses
 from tests.unit.virtio.echo import EchoModel
 
 COMMON, NOTIFY, ISR, CONFIG, WINDOW, SHARED, VENDOR = 1, 2, 3, 4, 5, 8, 9  # virtio 1.2 §4.1.4
@@ -352,3 +354,29 @@ def test_a_region_outside_its_bar(offset: int, size: int, bar: int) -> None:
         with pytest.raises(PymmioError) as caught:
             transport.open_shared_memory(7)
         assert isinstance(caught.value, ProtocolError)
+
+
+# --- devices that leave -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("width", [1, 2, 4])
+def test_all_ones_are_a_value_of_a_device_that_is_there_and_of_no_other(width: int) -> None:
+    model = Shaped(usual())
+    model.config[:4] = b"\xff" * 4
+    with open_model(model) as device:
+        transport = PciTransport(device)
+        assert transport.read_config(0, width) == (1 << 8 * width) - 1
+        device.handle.slot.unplug()  # type: ignore[attr-defined]
+        with pytest.raises(DeviceGone):
+            transport.read_config(8, width)
+
+
+def test_who_refuses_a_vector_because_it_left() -> None:
+    model = Shaped(usual())
+    with open_model(model) as device:
+        transport = PciTransport(device)
+        device.handle.slot.unplug()  # type: ignore[attr-defined]
+        with pytest.raises(DeviceGone):
+            transport._set_vector(transport._common.config_msix_vector, 0, "configuration")
+        with pytest.raises(DeviceGone):
+            transport.enable_queue(0, 4, QueueAddresses(Iova(0), Iova(0), Iova(0)))
