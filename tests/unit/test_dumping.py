@@ -9,6 +9,7 @@ import pytest
 
 from pymmio.backend.sim.device import SimHandle
 from pymmio.device import Device
+from pymmio.device_regions import DeviceRegions
 from pymmio.dumping import dump_region, reading_refused, write_dump
 from pymmio.errors import AccessError, AccessFault, BadArgument, DeviceNotFound, UnsafeRead
 from pymmio.mmio import AccessRule
@@ -76,7 +77,7 @@ def test_a_rule_that_forbids_reads(monkeypatch: pytest.MonkeyPatch) -> None:
     device, _, _ = make_device()
     with device:
         monkeypatch.setattr(
-            Device, "_default_rule", lambda self, index: AccessRule(read_side_effects=True)
+            DeviceRegions, "_default_rule", lambda self, index: AccessRule(read_side_effects=True)
         )
         assert "side effects" in str(reading_refused(device, 0, None))
 
