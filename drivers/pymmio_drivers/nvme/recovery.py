@@ -253,7 +253,8 @@ class Recovery:
             if halt is not Halt.STOPPED and isinstance(problem, (DeviceGone, Closed)):
                 cause = problem
                 break
-            cause.add_note(f"while the controller was halted: {problem}")
+            if problem is not cause:  # a device may raise the same one again and again
+                cause.add_note(f"while the controller was halted: {problem}")
         for queue in self.machine.queues:
             error = self._end_of_commands(cause)
             error.__cause__ = cause

@@ -129,6 +129,15 @@ def test_a_driver_that_swallows_errors_cannot_hide_the_difference(path: Path) ->
         device.close()
 
 
+def test_a_difference_is_told_once_however_often_it_is_met(path: Path) -> None:
+    with record("sim:nvme?size=8M", path) as device, Controller.open(device):
+        pass
+    with pytest.raises(ReplayMismatch) as raised, replay(path) as device:
+        with Controller.open(device) as controller:
+            controller.namespaces[1]
+    assert not getattr(raised.value, "__notes__", [])
+
+
 def test_a_session_that_ends_early_is_told(path: Path) -> None:
     with record("sim:edu", path) as device:
         edu_session(device)
