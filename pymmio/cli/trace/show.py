@@ -196,6 +196,7 @@ def _print_summary(found: TraceFile, summary: Summary) -> None:
                 for one in summary.registers
             ],
             right=("bits", "reads", "writes", "errors", "time"),
+            fold=("register",),
         )
 
 

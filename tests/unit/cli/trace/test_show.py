@@ -109,6 +109,13 @@ def test_a_person_gets_the_same(edu: str) -> None:
     assert "Identification" in plain(shown)
 
 
+def test_a_narrow_table_of_registers_is_whole(nvme: str) -> None:
+    code, shown = run_on_terminal("trace", "show", nvme, "--stats", columns=72)
+    assert code == 0
+    assert "…" not in plain(shown)
+    assert "0x1008" in plain(shown)
+
+
 def test_a_trace_without_its_end_is_shown_with_a_note(edu: str) -> None:
     path = Path(edu)
     path.write_bytes(path.read_bytes()[:-30])
