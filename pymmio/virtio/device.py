@@ -297,7 +297,7 @@ class VirtioDevice:
 
     def _stop_queues(self, timeout_s: float) -> None:
         try:
-            with suppress(DeviceGone):  # then it writes nowhere any more
+            with suppress(DeviceGone, Closed):  # then it writes nowhere any more
                 self._reset_device(timeout_s)
         except PymmioError as error:
             self._fail(error, self._starts)  # nobody waits for ever

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 from pymmio.errors import Closed, DeviceTimeout, PymmioError
 from pymmio.irq import Interrupt
@@ -75,7 +76,8 @@ class QueueInterrupts:
         self._is_stopped = True
         for queue in self._queues:
             queue.is_polled = True
-        self._transport.disable_interrupts()  # wakes the threads
+        with suppress(Closed):  # with the device, which has ended the threads
+            self._transport.disable_interrupts()  # wakes the threads
         for thread in self._threads:
             if thread is not threading.current_thread():
                 thread.join(_JOIN_S)

@@ -32,11 +32,14 @@ class QueueMemory:
         self.layout = layout
         self.buffer = dma.alloc(layout.total)
         self.buffer.hold()
+        self._is_held = True
 
     def close(self) -> None:
         """Free the memory; the device must not use it any more."""
+        if self._is_held:
+            self._is_held = False
+            self.buffer.release()  # also where the device was closed first: memory stays until then
         if not self.buffer.closed:
-            self.buffer.release()
             self.buffer.close()
 
 

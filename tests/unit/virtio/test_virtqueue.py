@@ -242,3 +242,20 @@ def test_a_device_that_leaves_while_it_is_started_leaves_nothing(
     device.close()
     assert device.dma.mapped_bytes == 0
     assert threading.active_count() == before
+
+
+@pytest.mark.parametrize("interrupts", [False, True], ids=["polled", "interrupts"])
+def test_a_device_that_was_closed_below_is_closed_without_a_complaint(
+    model: EchoModel, interrupts: bool
+) -> None:
+    opened = open_model(model)
+    before = threading.active_count()
+    device = VirtioDevice.open(opened)
+    device.start({0: None}, interrupts=interrupts)
+    model.is_holding = True
+    sent = device.queues[0].submit([device.dma.alloc(64)])
+    opened.close()
+    device.close()
+    with pytest.raises((Closed, DeviceFailed)):
+        sent.result(0)
+    assert threading.active_count() == before
