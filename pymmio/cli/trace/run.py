@@ -83,6 +83,7 @@ class _Files:
 
     def __init__(self, out: str | None, form: str, limit: int | None) -> None:
         self._out = out
+        self._folder = Path.cwd()  # the program may go elsewhere
         self._form = form
         self._limit = limit
         self._made: list[tuple[str, str, EventSink]] = []
@@ -108,7 +109,8 @@ class _Files:
 
         if self._out is None:
             return TextSink()
-        path = self._path()
+        shown = self._path()
+        path = self._folder / shown
         sink: EventSink
         match self._form:
             case "jsonl":
@@ -124,7 +126,7 @@ class _Files:
                 stream = path.open("w")
                 sink = TextSink(stream)
                 self._close.append(stream.close)
-        self._made.append((uri, str(path), sink))
+        self._made.append((uri, str(shown), sink))
         return sink
 
     def _path(self) -> Path:

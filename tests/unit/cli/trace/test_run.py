@@ -179,6 +179,15 @@ def test_a_file_that_cannot_be_written_is_told_before_the_program_runs() -> None
     assert result.stdout == ""
 
 
+def test_the_file_is_where_the_command_was_given(here: Path) -> None:
+    (here / "elsewhere").mkdir()
+    (here / "moving.py").write_text("import os\nos.chdir('elsewhere')\n" + PROGRAM)
+    result = traced("--out", "t.jsonl", "--", "moving.py")
+    assert result.returncode == 0
+    assert result.stderr.endswith("sim:edu: t.jsonl\n")
+    assert found("t.jsonl").device.uri == "sim:edu"
+
+
 def test_a_program_without_devices_has_no_file(here: Path) -> None:
     (here / "idle.py").write_text("print('idle')")
     result = run("trace", "run", "--out", "t.jsonl", "--", "idle.py")
