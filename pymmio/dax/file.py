@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 from pymmio.dax.bounds import PAGE_SIZE, check_range
 from pymmio.dax.targets import DaxTarget
-from pymmio.errors import Misaligned
+from pymmio.errors import MediaError, Misaligned
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -79,11 +79,20 @@ class DaxFile(io.RawIOBase):
             if len(source) and not size:
                 raise OSError(28, f"{self._device.name}: no space behind its end")
             if size:
-                self._device.write_from(self._at, source[:size])
-                start, end = self._dirty or (self._at, self._at)
-                self._dirty = min(start, self._at), max(end, self._at + size)
+                try:
+                    self._device.write_from(self._at, source[:size])
+                except MediaError as error:
+                    self._note(error.moved)
+                    raise
+                self._note(size)
         self._at += size
         return size
+
+    def _note(self, size: int) -> None:
+        """Remember that so many bytes at the place are not durable."""
+        if size:
+            start, end = self._dirty or (self._at, self._at)
+            self._dirty = min(start, self._at), max(end, self._at + size)
 
     def flush(self) -> None:
         """Make what was written durable."""

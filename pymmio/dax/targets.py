@@ -87,11 +87,15 @@ class _Mapped:
             below.zero(at // PAGE_SIZE, length // PAGE_SIZE)
 
     def persist(self, offset: int = 0, size: int | None = None) -> None:
-        """Make a range durable."""
+        """Make a range durable: one request to each device below, however many pieces it has."""
         size = self.size - offset if size is None else size
         check_range(self.name, self.size, offset, size)
+        spans: dict[int, tuple[DaxTarget, int, int]] = {}
         for below, at, length in self._map(offset, size):
-            below.persist(at, length)
+            _, start, end = spans.get(id(below), (below, at, at + length))
+            spans[id(below)] = below, min(start, at), max(end, at + length)
+        for below, start, end in spans.values():
+            below.persist(start, end - start)
 
 
 class Linear(_Mapped):
@@ -142,10 +146,14 @@ class Stripe(_Mapped):
 
 @dataclass(frozen=True, slots=True)
 class LoggedWrite:
-    """An entry of the log: bytes at an offset, or (``data`` None) that all before is durable."""
+    """An entry of the log: bytes at an offset, or (``data`` None) that a range is durable.
+
+    ``size`` is that of the range, None with data.
+    """
 
     offset: int
     data: bytes | None
+    size: int | None = None
 
 
 class LogWrites(_Mapped):
@@ -187,7 +195,7 @@ class LogWrites(_Mapped):
     def persist(self, offset: int = 0, size: int | None = None) -> None:
         """Make the range durable, then log that it is."""
         super().persist(offset, size)
-        self._log(LoggedWrite(offset, None))
+        self._log(LoggedWrite(offset, None, self.size - offset if size is None else size))
 
 
 def replay(log: Sequence[LoggedWrite], target: DaxTarget, count: int | None = None) -> int:
@@ -195,7 +203,7 @@ def replay(log: Sequence[LoggedWrite], target: DaxTarget, count: int | None = No
     chosen = log[:count]
     for entry in chosen:
         if entry.data is None:
-            target.persist()
+            target.persist(entry.offset, entry.size)
         else:
             target.write_from(entry.offset, entry.data)
     return len(chosen)

@@ -200,6 +200,25 @@ def test_as_a_file() -> None:
         file.tell()
 
 
+def test_a_file_over_bad_memory_flushes_what_arrived() -> None:
+    persisted: list[tuple[int, int]] = []
+
+    class Bad(DaxDevice):
+        def write_from(self, offset: int, data, *, nocache: bool = False) -> int:
+            raise MediaError("bad", offset=offset + 3, size=2, moved=3)
+
+        def persist(self, offset: int = 0, size: int | None = None) -> None:
+            persisted.append((offset, size or 0))
+
+    with DaxFile(Bad(PlainMemory(bytearray(PAGE_SIZE), name="m"))) as file:
+        file.seek(10)
+        with pytest.raises(MediaError):
+            file.write(b"hello")
+        assert file.tell() == 10
+        file.flush()
+    assert persisted == [(10, 3)]
+
+
 def test_as_blocks_in_the_order_that_was_asked_for() -> None:
     events: list[str] = []
 

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pymmio.dax import PAGE_SIZE, DaxDevice, Linear, LoggedWrite, LogWrites, PlainMemory, Stripe
+from pymmio.dax import (
+    PAGE_SIZE,
+    DaxDevice,
+    Durability,
+    Linear,
+    LoggedWrite,
+    LogWrites,
+    PlainMemory,
+    Stripe,
+)
 from pymmio.dax import replay as replay_log
 from pymmio.errors import BadArgument, Misaligned, OutOfBounds, Unsupported
 
@@ -86,5 +95,30 @@ def test_the_log_is_replayed_up_to_any_entry() -> None:
         backing, copy = device(2)
         replay_log(log, copy, count)
         assert backing[:5] == expected
+    target.persist(PAGE_SIZE, 100)
+    assert (log[1].offset, log[1].size) == (0, 2 * PAGE_SIZE)
+    assert (log[4].offset, log[4].size) == (PAGE_SIZE, 100), "no more is durable"
     with pytest.raises(Unsupported, match="would not be logged"):
         target.direct_access(0, 1)
+
+
+def test_a_range_in_many_pieces_is_one_flush_of_each_device() -> None:
+    asked: list[tuple[str, int, int]] = []
+
+    class Noting(DaxDevice):
+        def persist(self, offset: int = 0, size: int | None = None) -> None:
+            asked.append((self.memory.name, offset, size or 0))
+
+    each = [
+        Noting(PlainMemory(bytearray(8 * PAGE_SIZE), name=name, durability=Durability.NONE))
+        for name in "ab"
+    ]
+    stripe = Stripe(each, 1)
+    stripe.persist()
+    assert asked == [("a", 0, 8 * PAGE_SIZE), ("b", 0, 8 * PAGE_SIZE)]
+    asked.clear()
+    stripe.persist(PAGE_SIZE + 10, 2 * PAGE_SIZE)  # b 0, a 1, b 1
+    assert asked == [("b", 10, PAGE_SIZE), ("a", PAGE_SIZE, PAGE_SIZE)]
+    asked.clear()
+    stripe.persist(100, 0)
+    assert asked == []
