@@ -86,10 +86,14 @@ def measure(
     cause); commands that the device fails are counted in ``errors``.
     """
     size, controller = namespace.block_size, namespace.controller
-    if rw not in _READ_PERCENT or block_size < size or block_size % size:
+    if rw not in _READ_PERCENT:
         raise BadArgument(
-            f"measure: rw={rw!r}, block_size={block_size}",
-            hint=f"rw is one of {', '.join(_READ_PERCENT)}; blocks have {size} bytes",
+            f"measure: rw={rw!r} is unknown", hint=f"It is one of {', '.join(_READ_PERCENT)}"
+        )
+    if block_size < size or block_size % size:
+        raise BadArgument(
+            f"measure: {block_size} bytes a command are no whole blocks",
+            hint=f"nsid {namespace.nsid} has blocks of {size} bytes",
         )
     queue = controller.thread_queue()
     if block_size > controller.max_transfer or not 1 <= queue_depth < queue.depth:
@@ -97,9 +101,17 @@ def measure(
             f"measure: {block_size} bytes, {queue_depth} at once",
             hint=f"Up to {controller.max_transfer} bytes, and 1 to {queue.depth - 1} at once",
         )
-    total = namespace.block_count - first_lba if blocks is None else blocks
-    if first_lba < 0 or total * size < block_size or first_lba + total > namespace.block_count:
-        raise LbaOutOfRange(f"measure: {total} blocks from lba {first_lba} of {namespace!r}")
+    total = max(0, namespace.block_count - first_lba) if blocks is None else blocks
+    if first_lba < 0 or total < 1 or first_lba + total > namespace.block_count:
+        raise LbaOutOfRange(
+            f"measure: {total} blocks from lba {first_lba} do not lie inside nsid {namespace.nsid}",
+            hint=f"It has {namespace.block_count} blocks",
+        )
+    if total * size < block_size:
+        raise LbaOutOfRange(
+            f"measure: commands of {block_size} bytes do not fit {total} blocks of {size} bytes",
+            hint="Give more blocks, or a smaller block_size",
+        )
     run: Any = ffi.new("nvme_run *")
     run.first_lba, run.blocks, run.positions = (
         first_lba,

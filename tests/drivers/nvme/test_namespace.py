@@ -233,17 +233,24 @@ class TestRefused:
             ns.deallocate([])
 
     def test_measure_with_arguments_that_make_no_sense(self, ctrl, ns):
-        for wrong in (
-            {"rw": "sideways"},
-            {"block_size": ns.block_size + 1},
-            {"queue_depth": 0},
-            {"queue_depth": ctrl.io_queues[0].depth},
-            {"block_size": 2 * ctrl.max_transfer},
+        for wrong, said in (
+            ({"rw": "sideways"}, "'sideways' is unknown"),
+            ({"block_size": ns.block_size + 1}, "no whole blocks"),
+            ({"queue_depth": 0}, "0 at once"),
+            ({"queue_depth": ctrl.io_queues[0].depth}, "at once"),
+            ({"block_size": 2 * ctrl.max_transfer}, "at once"),
         ):
-            with pytest.raises(BadArgument):
+            with pytest.raises(BadArgument, match=said):
                 ns.measure(**wrong)
-        with pytest.raises(LbaOutOfRange):
-            ns.measure(first_lba=ns.block_count)
+        for wrong, said in (
+            ({"first_lba": ns.block_count}, "0 blocks from lba"),
+            ({"first_lba": ns.block_count + 5}, "0 blocks from lba"),
+            ({"first_lba": -1}, "do not lie inside nsid 1"),
+            ({"blocks": ns.block_count + 1}, "do not lie inside nsid 1"),
+            ({"blocks": 1, "block_size": 2 * ns.block_size}, "do not fit 1 blocks"),
+        ):
+            with pytest.raises(LbaOutOfRange, match=said):
+                ns.measure(**wrong)
 
 
 def test_namespace_that_is_not_active(ctrl):
