@@ -25,6 +25,11 @@ _MEANINGS: tuple[tuple[str, type[PymmioError], str], ...] = (
     ),
     ("'intel-iommu' is not a valid device model name", Unsupported, "Add iommu=off"),
     (
+        "'vfio-user-pci' is not a valid device model name",
+        Unsupported,
+        "QEMU 10.1 and newer have it: name one by binary=. pymmio itself opens vfio-user:SOCKET",
+    ),
+    (
         "is not a valid device model name",
         DeviceNotFound,
         "See the devices that it has: qemu-system-x86_64 -device help",

@@ -8,7 +8,7 @@ import pytest
 
 from pymmio.backend.qtest.endings import ended, refused
 from pymmio.backend.qtest.process import QemuProcess
-from pymmio.errors import DeviceNotFound, PymmioError, UriError
+from pymmio.errors import DeviceNotFound, PymmioError, Unsupported, UriError
 from pymmio.uri import DeviceUri
 
 SAID = "qemu: -device x,id=device: "
@@ -52,6 +52,8 @@ def qemu(words: str = "") -> QemuProcess:
         ),
         ("qemu: -drive id=drive0,file=/f: Image is not in qcow2 format", UriError, "format="),
         ("qemu: -drive id=drive0,file=/f: cannot be used", UriError, "drive="),
+        (SAID + "'vfio-user-pci' is not a valid device model name", Unsupported, "10.1"),
+        (SAID + "'no-such' is not a valid device model name", DeviceNotFound, "-device help"),
         (SAID + "something new", UriError, "-device x,help"),
     ],
 )
