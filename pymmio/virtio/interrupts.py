@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from pymmio.errors import Closed, DeviceTimeout, PymmioError
+from pymmio.errors import Closed, DeviceFailed, DeviceTimeout, PymmioError
 from pymmio.irq import Interrupt
 from pymmio.virtio.queue.virtqueue import Virtqueue
 from pymmio.virtio.transport.base import Transport
@@ -67,9 +67,13 @@ class QueueInterrupts:
                     self._check()
         except Closed:
             return  # switched off
-        except PymmioError as error:
+        except Exception as error:  # nobody takes buffers any more
+            failure = error
+            if not isinstance(error, PymmioError):
+                failure = DeviceFailed(f"{self._transport.name}: {vector.name}: {error}")
+                failure.__cause__ = error
             for queue in self._queues:
-                queue.fail_all(error, is_stopped=False)
+                queue.fail_all(failure, is_stopped=False)
 
     def stop(self) -> None:
         """End the threads; whoever waits then polls."""

@@ -259,3 +259,23 @@ def test_a_device_that_was_closed_below_is_closed_without_a_complaint(
     with pytest.raises((Closed, DeviceFailed)):
         sent.result(0)
     assert threading.active_count() == before
+
+
+def test_whatever_ends_the_thread_of_a_vector_fails_who_waits(
+    model: EchoModel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with VirtioDevice.open(open_model(model)) as device:
+        device.start({0: None}, interrupts=True)
+        queue = device.queues[0]
+        model.is_holding = True
+        sent = queue.submit([device.dma.alloc(64)])
+
+        def fails() -> int:
+            raise OSError("no doorbell any more")
+
+        monkeypatch.setattr(queue, "reap", fails)
+        model.give_back()
+        with pytest.raises(DeviceFailed, match="no doorbell any more"):
+            sent.result(10.0)
+        with pytest.raises(DeviceFailed):
+            queue.submit()
