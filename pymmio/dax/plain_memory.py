@@ -141,7 +141,10 @@ class PlainMemory:
                 if failed:
                     raise self._no_write_back()
             elif self.durability is Durability.SYNC and self._sync is not None:
-                self._sync(offset, size)
+                try:
+                    self._sync(offset, size)
+                except OSError as error:
+                    raise media_error(self.name, offset, size, 0, what="write-back") from error
         finally:
             self._end()
 

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -248,3 +250,17 @@ def test_a_forked_child_keeps_files_and_loses_memory_of_devices(tmp_path: Path) 
     file.close()
     device.close()
     assert released
+
+
+def test_a_file_that_the_kernel_cannot_write_says_what_is_not_durable(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(fd: int) -> None:
+        raise OSError(errno.EIO, "Input/output error")
+
+    with closing(open_path(tmp_path / "file", size=2 * PAGE)) as memory:
+        monkeypatch.setattr(os, "fdatasync", fails)
+        with pytest.raises(MediaError, match="write-back") as caught:
+            memory.persist(PAGE, 100)
+        assert (caught.value.offset, caught.value.size, caught.value.moved) == (PAGE, 100, 0)
+        assert isinstance(caught.value.__cause__, OSError)
