@@ -10,7 +10,7 @@ from tests.contract.backends import VFIO_S390X
 from tests.guest.case import case
 from tests.guest.inside import NVME, bound_to_vfio
 from tests.s390x import workload
-from tests.s390x.instructions import LOAD, STORE, run_with_instructions
+from tests.s390x.instructions import CALLS, LOAD, STORE, run_preloaded
 
 DEVICE = "nvme-cmb"
 GROUPS = tuple(VFIO_S390X.groups(DEVICE))
@@ -31,6 +31,8 @@ def case_the_contract_by_pread(group: str) -> None:
 @case(guest="s390x", timeout_s=600, params=("regions", "rules"))
 def case_the_contract_by_memory_io_instructions(group: str) -> None:
     with bound_to_vfio(NVME) as function:
-        executed = run_with_instructions("contract", function.address, "mio", group)
-    assert executed[LOAD], executed
-    assert executed[STORE], executed
+        executed = run_preloaded("contract", function.address, "mio", group)
+    # One promise is about the other ways; all else must have gone this one.
+    calls = sum(times for call in CALLS for times in executed[call].values())
+    assert sum(executed[LOAD].values()) > 10 * calls, executed
+    assert sum(executed[STORE].values()) > 10 * calls, executed
