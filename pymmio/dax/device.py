@@ -79,10 +79,15 @@ class DaxDevice:
         check_range(self.name, self.size, page * PAGE_SIZE, count * PAGE_SIZE)
         return self.memory.view(self._start + page * PAGE_SIZE, count * PAGE_SIZE)
 
-    def read_into(self, offset: int, target: Buffer) -> int:
-        """Fill ``target`` from ``offset`` on.  Raises MediaError with what was not copied."""
+    def read_into(self, offset: int, target: Buffer, *, machine_check_safe: bool = True) -> int:
+        """Fill ``target`` from ``offset`` on.  Raises MediaError with what was not copied.
+
+        Without ``machine_check_safe`` a bad page of plain memory is a SIGBUS of the program.
+        """
         check_range(self.name, self.size, offset, _size(target))
-        return self.memory.read_into(self._start + offset, target)
+        return self.memory.read_into(
+            self._start + offset, target, machine_check_safe=machine_check_safe
+        )
 
     def read(self, offset: int, size: int) -> bytes:
         """Return ``size`` bytes at ``offset``."""
@@ -91,14 +96,18 @@ class DaxDevice:
         self.read_into(offset, data)
         return bytes(data)
 
-    def write_from(self, offset: int, data: Buffer, *, nocache: bool = False) -> int:
+    def write_from(
+        self, offset: int, data: Buffer, *, nocache: bool = False, machine_check_safe: bool = True
+    ) -> int:
         """Write ``data`` at ``offset``.  Raises MediaError with what was not copied.
 
         ``nocache`` passes the processor's caches by; where that makes memory durable, it is
-        when this returns.
+        when this returns.  ``machine_check_safe`` is as in ``read_into``.
         """
         check_range(self.name, self.size, offset, _size(data))
-        return self.memory.write_from(self._start + offset, data, nocache=nocache)
+        return self.memory.write_from(
+            self._start + offset, data, nocache=nocache, machine_check_safe=machine_check_safe
+        )
 
     def zero(self, page: int, count: int) -> None:
         """Write zeros to ``count`` pages from ``page`` on."""

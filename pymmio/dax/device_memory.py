@@ -58,7 +58,7 @@ class DeviceMemory:
             hint="Use read_into and write_from, which make such accesses",
         )
 
-    def read_into(self, offset: int, target: Buffer) -> int:
+    def read_into(self, offset: int, target: Buffer, *, machine_check_safe: bool = True) -> int:
         """Fill ``target`` from ``offset`` on, low address first."""
         with memoryview(target).cast("B") as to:
             size = len(to)
@@ -72,7 +72,9 @@ class DeviceMemory:
                 done += length
             return size
 
-    def write_from(self, offset: int, data: Buffer, *, nocache: bool = False) -> int:
+    def write_from(
+        self, offset: int, data: Buffer, *, nocache: bool = False, machine_check_safe: bool = True
+    ) -> int:
         """Write ``data`` at ``offset``, low address first; there is no cache to pass by."""
         with memoryview(data).cast("B") as source:
             size = len(source)

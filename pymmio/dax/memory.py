@@ -50,14 +50,20 @@ class DaxMemory(Protocol):
         """Return the bytes themselves.  Raises Unsupported, with the reason, where not."""
         ...
 
-    def read_into(self, offset: int, target: Buffer) -> int:
-        """Fill ``target`` from ``offset`` on; return how many bytes that was."""
+    def read_into(self, offset: int, target: Buffer, *, machine_check_safe: bool = True) -> int:
+        """Fill ``target`` from ``offset`` on; return how many bytes that was.
+
+        ``machine_check_safe`` is as in ``write_from``.
+        """
         ...
 
-    def write_from(self, offset: int, data: Buffer, *, nocache: bool = False) -> int:
+    def write_from(
+        self, offset: int, data: Buffer, *, nocache: bool = False, machine_check_safe: bool = True
+    ) -> int:
         """Write ``data`` at ``offset``; return how many bytes that was.
 
-        ``nocache`` leaves nothing of it in the processor's caches.
+        ``nocache`` leaves nothing of it in the processor's caches.  ``machine_check_safe``
+        False leaves a bad page of plain memory to the program, as a memcpy does: SIGBUS.
         """
         ...
 

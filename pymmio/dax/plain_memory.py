@@ -86,20 +86,23 @@ class PlainMemory:
         check_range(self.name, self.size, offset, size)
         return view[offset : offset + size]
 
-    def read_into(self, offset: int, target: Buffer) -> int:
-        """Fill ``target`` from ``offset`` on."""
+    def read_into(self, offset: int, target: Buffer, *, machine_check_safe: bool = True) -> int:
+        """Fill ``target`` from ``offset`` on; not ``machine_check_safe``: see DaxMemory."""
         to = ffi.from_buffer(_BYTES, target, require_writable=True)
         moved = ffi.new(_SIZE)
+        flags = 0 if machine_check_safe else lib.PM_PLAIN_UNGUARDED
         start = self._begin(offset, len(to))
         try:
-            failed = lib.pm_plain_copy(to, start, len(to), 0, moved)
+            failed = lib.pm_plain_copy(to, start, len(to), flags, moved)
         finally:
             self._end()
         if failed:
             raise media_error(self.name, offset, len(to), int(moved[0]))
         return len(to)
 
-    def write_from(self, offset: int, data: Buffer, *, nocache: bool = False) -> int:
+    def write_from(
+        self, offset: int, data: Buffer, *, nocache: bool = False, machine_check_safe: bool = True
+    ) -> int:
         """Write ``data`` at ``offset``.
 
         Raises Unsupported where ``nocache`` would make it durable and the processor cannot.
@@ -109,6 +112,8 @@ class PlainMemory:
         source = ffi.from_buffer(_BYTES, data)
         moved = ffi.new(_SIZE)
         flags = lib.PM_PLAIN_NOCACHE if nocache else 0
+        if not machine_check_safe:
+            flags |= lib.PM_PLAIN_UNGUARDED
         start = self._begin(offset, len(source))
         try:
             failed = lib.pm_plain_copy(start, source, len(source), flags, moved)

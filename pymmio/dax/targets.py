@@ -25,8 +25,10 @@ class DaxTarget(Protocol):
     @property
     def synchronous(self) -> bool: ...
     def direct_access(self, page: int, count: int) -> memoryview: ...
-    def read_into(self, offset: int, target: Buffer) -> int: ...
-    def write_from(self, offset: int, data: Buffer, *, nocache: bool = False) -> int: ...
+    def read_into(self, offset: int, target: Buffer, *, machine_check_safe: bool = True) -> int: ...
+    def write_from(
+        self, offset: int, data: Buffer, *, nocache: bool = False, machine_check_safe: bool = True
+    ) -> int: ...
     def zero(self, page: int, count: int) -> None: ...
     def persist(self, offset: int = 0, size: int | None = None) -> None: ...
 
@@ -60,23 +62,30 @@ class _Mapped:
         below, at, length = found[0]
         return below.direct_access(at // PAGE_SIZE, length // PAGE_SIZE)
 
-    def read_into(self, offset: int, target: Buffer) -> int:
+    def read_into(self, offset: int, target: Buffer, *, machine_check_safe: bool = True) -> int:
         """Fill ``target`` from ``offset`` on."""
         with memoryview(target).cast("B") as to:
             check_range(self.name, self.size, offset, len(to))
             done = 0
             for below, at, length in self._map(offset, len(to)):
-                below.read_into(at, to[done : done + length])
+                below.read_into(at, to[done : done + length], machine_check_safe=machine_check_safe)
                 done += length
             return done
 
-    def write_from(self, offset: int, data: Buffer, *, nocache: bool = False) -> int:
+    def write_from(
+        self, offset: int, data: Buffer, *, nocache: bool = False, machine_check_safe: bool = True
+    ) -> int:
         """Write ``data`` at ``offset``."""
         with memoryview(data).cast("B") as source:
             check_range(self.name, self.size, offset, len(source))
             done = 0
             for below, at, length in self._map(offset, len(source)):
-                below.write_from(at, source[done : done + length], nocache=nocache)
+                below.write_from(
+                    at,
+                    source[done : done + length],
+                    nocache=nocache,
+                    machine_check_safe=machine_check_safe,
+                )
                 done += length
             return done
 
@@ -179,12 +188,16 @@ class LogWrites(_Mapped):
             hint="Use read_into and write_from",
         )
 
-    def write_from(self, offset: int, data: Buffer, *, nocache: bool = False) -> int:
+    def write_from(
+        self, offset: int, data: Buffer, *, nocache: bool = False, machine_check_safe: bool = True
+    ) -> int:
         """Log, then write."""
         with memoryview(data).cast("B") as source:
             check_range(self.name, self.size, offset, len(source))
             self._log(LoggedWrite(offset, bytes(source)))
-            return super().write_from(offset, source, nocache=nocache)
+            return super().write_from(
+                offset, source, nocache=nocache, machine_check_safe=machine_check_safe
+            )
 
     def zero(self, page: int, count: int) -> None:
         """Log, then write zeros."""

@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #define PM_PLAIN_NOCACHE 1 /* past the caches, or written back: durable once it returns */
+#define PM_PLAIN_UNGUARDED 2 /* a fault is the program's, as with any memcpy */
 
 int pm_plain_copy(void *to, const void *from, size_t size, int flags, size_t *moved);
 int pm_plain_fill(void *to, size_t size, int flags, size_t *moved);

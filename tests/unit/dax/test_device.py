@@ -204,7 +204,7 @@ def test_a_file_over_bad_memory_flushes_what_arrived() -> None:
     persisted: list[tuple[int, int]] = []
 
     class Bad(DaxDevice):
-        def write_from(self, offset: int, data, *, nocache: bool = False) -> int:
+        def write_from(self, offset: int, data, **flags) -> int:
             raise MediaError("bad", offset=offset + 3, size=2, moved=3)
 
         def persist(self, offset: int = 0, size: int | None = None) -> None:
@@ -223,9 +223,9 @@ def test_as_blocks_in_the_order_that_was_asked_for() -> None:
     events: list[str] = []
 
     class Noting(DaxDevice):
-        def write_from(self, offset: int, data, *, nocache: bool = False) -> int:
+        def write_from(self, offset: int, data, **flags) -> int:
             events.append("write")
-            return super().write_from(offset, data, nocache=nocache)
+            return super().write_from(offset, data, **flags)
 
         def persist(self, offset: int = 0, size: int | None = None) -> None:
             events.append("persist")

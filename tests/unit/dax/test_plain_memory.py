@@ -5,6 +5,9 @@ from __future__ import annotations
 import errno
 import mmap
 import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import closing
@@ -264,3 +267,26 @@ def test_a_file_that_the_kernel_cannot_write_says_what_is_not_durable(
             memory.persist(PAGE, 100)
         assert (caught.value.offset, caught.value.size, caught.value.moved) == (PAGE, 100, 0)
         assert isinstance(caught.value.__cause__, OSError)
+
+
+@pytest.mark.parametrize("nocache", [False, True])
+def test_a_copy_that_is_not_machine_check_safe_is_a_plain_one(nocache: bool) -> None:
+    code = f"""
+import mmap, os
+from pymmio.dax import DaxDevice, PAGE_SIZE, PlainMemory
+fd = os.memfd_create("half")
+os.ftruncate(fd, 2 * PAGE_SIZE)
+memory = mmap.mmap(fd, 2 * PAGE_SIZE)
+dax = DaxDevice(PlainMemory(memory, name="half"))
+data = os.urandom(PAGE_SIZE)
+assert dax.write_from(0, data, nocache={nocache}, machine_check_safe=False) == PAGE_SIZE
+target = bytearray(PAGE_SIZE)
+dax.read_into(0, target, machine_check_safe=False)
+assert target == data
+os.ftruncate(fd, PAGE_SIZE)
+print("copied", flush=True)
+dax.write_from(PAGE_SIZE - 8, bytes(16), nocache={nocache}, machine_check_safe=False)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout == "copied\n"
+    assert done.returncode == -signal.SIGBUS
