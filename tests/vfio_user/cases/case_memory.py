@@ -159,9 +159,9 @@ def case_flushes_reach_qemu_s_device_one_by_one() -> None:
         assert pmem.device_flushes == int(ask("flushes")) - before
 
 
-@case(timeout_s=90, guest=GUEST)
-def case_a_file_system_of_linux_survives() -> None:
-    function = function_of("served")
+@case(timeout_s=90, guest=GUEST, params=("qemu", "served"))
+def case_a_file_system_of_linux_survives(which: str) -> None:
+    function = function_of(which)
     node = node_of(function)
     disk.run("mkfs.ext4", "-q", "-F", node)
     data = pattern(5, 3 * MIB + 17)
