@@ -5,7 +5,7 @@ Every further object has a ``kind``: that of the event, "names" for names of reg
 with the number of events that were lost to a limit.  Numbers are JSON numbers, except values of
 registers and addresses: these are text in hexadecimal, as 64 bits do not fit everybody's.
 Long memory is packed: ``packed`` is zlib's format in base 64, ``size`` what it holds.
-:mod:`pymmio.trace.reading` reads what is written here.
+``pymmio.trace.reading`` reads what is written here.
 """
 
 from __future__ import annotations
