@@ -132,6 +132,10 @@ class QtestChannel:
         command = f"outl {index_port:#x} {index:#x}\nout{_SUFFIX[width]} {port:#x} {value:#x}\n"
         self._post(command, 2)
 
+    def lost(self, seen: str) -> PymmioError:
+        """Return the exception for a QEMU that is lost, as whoever uses it noticed."""
+        return self._lost(seen)
+
     def intercept_lines_of(self, device: str) -> None:
         """Have QEMU report the interrupt lines into a device, instead of raising them."""
         self._ask(f"irq_intercept_in {device}\n", 0)

@@ -13,14 +13,14 @@ import select
 import socket
 import struct
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 
 from pymmio.backend.qtest.command_line import BELL_VECTORS
 from pymmio.backend.qtest.machine.function import PciFunction
 from pymmio.backend.qtest.machine.layout import BELL
 from pymmio.backend.qtest.protocol import QtestChannel
-from pymmio.errors import DeviceGone, DeviceTimeout, VectorsExhausted
+from pymmio.errors import DeviceGone, DeviceTimeout, PymmioError, VectorsExhausted
 from pymmio.pci.header import Command, Offset
 
 __all__ = ["MSI_PEER", "VECTORS_PER_PEER", "Bell"]
@@ -51,6 +51,7 @@ class Bell:
         self._socket = connection
         self._timeout_s = timeout_s
         self._next_id = _FIRST_ID
+        self._lost: Callable[[str], PymmioError] = DeviceGone
         connection.settimeout(timeout_s)
         self._send(_VERSION)
         self._send(_OWN_ID)
@@ -64,6 +65,7 @@ class Bell:
     def switch_on(self, device: PciFunction, channel: QtestChannel) -> None:
         """Give the register its address."""
         self._channel = channel
+        self._lost = channel.lost
         device.write32(Offset.BAR0, BELL)
         device.write16(Offset.COMMAND, Command.MEMORY)
 
@@ -122,7 +124,4 @@ class Bell:
         try:
             self._socket.sendmsg([struct.pack("<q", number)], rights)
         except OSError as error:
-            raise DeviceGone(
-                f"QEMU takes no eventfds any more: {error.strerror}",
-                hint="Close the device and open it again",
-            ) from error
+            raise self._lost(f"it takes no eventfds any more: {error.strerror}") from error
