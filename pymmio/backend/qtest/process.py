@@ -6,6 +6,7 @@ import fcntl
 import os
 import signal
 import subprocess
+import threading
 from collections.abc import Sequence
 
 from pymmio import forks
@@ -29,6 +30,7 @@ class QemuProcess:
 
     def __init__(self, command: Sequence[str], *, fds: Sequence[int]) -> None:
         """Start ``command`` with the descriptors ``fds``.  Raises Unsupported."""
+        self._lock = threading.Lock()  # nobody reads a descriptor that was closed
         self._output = os.memfd_create("pymmio-qemu-stderr", os.MFD_CLOEXEC | os.MFD_ALLOW_SEALING)
         try:
             # What is said beyond this is lost: a chatty device must not fill the memory.
@@ -76,11 +78,12 @@ class QemuProcess:
 
     def last_words(self) -> str:
         """Return the last lines that it wrote to stderr; control characters are replaced."""
-        if self._output < 0:
-            return ""
-        end = os.lseek(self._output, 0, os.SEEK_CUR)  # QEMU's position is ours too
-        start = max(0, end - _TAIL_BYTES)
-        text = os.pread(self._output, end - start, start).decode(errors="replace")
+        with self._lock:
+            if self._output < 0:
+                return ""
+            end = os.lseek(self._output, 0, os.SEEK_CUR)  # QEMU's position is ours too
+            start = max(0, end - _TAIL_BYTES)
+            text = os.pread(self._output, end - start, start).decode(errors="replace")
         text = text.partition(_DUMP)[0]
         lines = [_printable(line) for line in text.splitlines() if line.strip()]
         return "\n".join(lines[-_TAIL_LINES:])
@@ -96,17 +99,20 @@ class QemuProcess:
                     self._popen.kill()
                     self.wait(KILL_TIMEOUT_S)
         finally:
+            self._let_go()
+
+    def _let_go(self) -> None:
+        with self._lock:
             output, self._output = self._output, -1
             if output >= 0:
                 os.close(output)
 
     def _after_fork(self) -> None:
         """It is the parent's child; let go of the file and never signal it from here."""
+        self._lock = threading.Lock()
         self._is_ours = False
         self._popen.returncode = 0
-        output, self._output = self._output, -1
-        if output >= 0:
-            os.close(output)
+        self._let_go()
 
 
 def _printable(line: str) -> str:
