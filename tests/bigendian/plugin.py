@@ -52,6 +52,7 @@ LEFT_OUT = {
     **dict.fromkeys(
         (
             "tests/contract/test_broken_backends.py::test_a_broken_backend_is_noticed",
+            "tests/contract/test_faults.py::test_faults_in_a_child",
             "tests/contract/test_sim.py::test_a_child_of_a_process_with_threads_opens_a_device",
             "tests/contract/test_vfio_user.py::test_a_child_opens_the_device",
         ),

@@ -21,12 +21,12 @@ static void mapped(void)
     pm_mapping m = mapping_of(cell, sizeof(cell));
 
     for (int swap = 0; swap < 2; swap++) {
-        pm_doorbell db = {0};
+        pm_doorbell db = {.width = 4};
         memset(cell, 0xee, sizeof(cell));
         pm_doorbell_set_mapped(&db, &m, 4, swap);
         report(swap ? "swapped" : "straight", &db, db.ring(&db, 0x01020304), cell);
     }
-    pm_doorbell db = {0};
+    pm_doorbell db = {.width = 4};
     pm_doorbell_set_mapped(&db, &m, 4, 0);
     memset(cell, 0xee, sizeof(cell));
     m.closing = 1;
@@ -39,7 +39,7 @@ static void fault(void)
 {
     uint8_t *p = truncated_page();
     pm_mapping m = mapping_of(p, page_size());
-    pm_doorbell db = {0};
+    pm_doorbell db = {.width = 4};
 
     CHECK(pm_fault_install() == 0);
     pm_doorbell_set_mapped(&db, &m, 8, 0);
@@ -55,7 +55,7 @@ static void by_syscall(void)
 
     CHECK(fd >= 0);
     for (int swap = 0; swap < 2; swap++) {
-        pm_doorbell db = {0};
+        pm_doorbell db = {.width = 4};
         int error;
         memset(bytes, 0xee, sizeof(bytes));
         CHECK(pwrite(fd, bytes, sizeof(bytes), 0) == sizeof(bytes));
@@ -64,7 +64,7 @@ static void by_syscall(void)
         CHECK(pread(fd, bytes, sizeof(bytes), 0) == sizeof(bytes));
         report(swap ? "swapped" : "straight", &db, error, bytes);
     }
-    pm_doorbell db = {0};
+    pm_doorbell db = {.width = 4};
     close(fd);
     pm_doorbell_set_syscall(&db, fd, 4, 0);
     report("bad descriptor", &db, db.ring(&db, 1), NULL);
@@ -74,7 +74,7 @@ static void by_syscall(void)
 
 static void by_python(void)
 {
-    pm_doorbell db = {0};
+    pm_doorbell db = {.width = 4};
 
     pm_doorbell_set_python(&db);
     report("first", &db, db.ring(&db, 5), NULL);
