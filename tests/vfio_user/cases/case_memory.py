@@ -54,16 +54,21 @@ def by_vfio(function: Function) -> Iterator[Function]:
 
 
 def node_of(function: Function) -> Path:
-    """Return Linux's block device on a virtio-pmem device."""
+    """Return Linux's block device on a virtio-pmem device, when it can be opened."""
 
-    def found() -> list[Path]:
-        return [
-            Path("/dev") / path.name
-            for path in function.path.glob("virtio*/ndbus*/region*/*/block/pmem*")
-        ]
+    def opens() -> Path | None:
+        for path in function.path.glob("virtio*/ndbus*/region*/*/block/pmem*"):
+            try:
+                os.close(os.open(f"/dev/{path.name}", os.O_RDONLY))
+            except OSError:  # the node outlives the former disk for a moment
+                continue
+            return Path("/dev") / path.name
+        return None
 
-    wait_until(lambda: found() and found()[0].exists(), 20.0, "/dev/pmem to appear")
-    return found()[0]
+    wait_until(opens, 20.0, "/dev/pmem to appear")
+    found = opens()
+    assert found is not None
+    return found
 
 
 def raises(kind: type[Error], call: Callable[[], object]) -> Error:
