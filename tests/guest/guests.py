@@ -33,6 +33,17 @@ GROUPS = Guest(
     disks=(Disk("nvme0", 16 * MIB),),
 )
 
+# For the drivers' own tests, which reset: edu has no way of its own, but a port before it has.
+DRIVERS = Guest(
+    name="drivers",
+    devices=(
+        "nvme,serial=pymmio-0,drive=nvme0",
+        "pcie-root-port,id=port0,chassis=1,addr=06.0",
+        "edu,bus=port0",
+    ),
+    disks=DEFAULT.disks,
+)
+
 # No interrupt remapping: VFIO refuses unless unsafe interrupts are allowed.
 VIRTIO_IOMMU = Guest(
     name="virtio-iommu",
@@ -243,6 +254,7 @@ GUESTS = {
     guest.name: guest
     for guest in (
         DEFAULT,
+        DRIVERS,
         GROUPS,
         VIRTIO_IOMMU,
         SHARED,
