@@ -125,7 +125,9 @@ A program of pymmio opens it as vfio-user:/run/nvme.sock. QEMU 10.1 and newer:
     multiple=True,
     help="An option of the model, as in the query of sim:MODEL?NAME=VALUE.",
 )
-@click.option("--list", "as_list", is_flag=True, help="Print which models there are.")
+@click.option(
+    "--list", "as_list", is_flag=True, help="Print the models, with their options and defaults."
+)
 @click.option(
     "--owner", metavar="PID", type=int, hidden=True, help="End when it is not the parent."
 )
@@ -155,12 +157,29 @@ def _print_models() -> None:
     import importlib
     from importlib.metadata import entry_points
 
-    from pymmio.backend.served import MODEL_GROUP
+    from pymmio.backend.served import MODEL_GROUP, model_options
     from pymmio.cli.output import print_plain
 
     for entry in sorted(entry_points(group=MODEL_GROUP)):
+        model = entry.load()
+        if hasattr(model, "open_handle"):  # opens by itself, in the process of its driver
+            continue
         about = (importlib.import_module(entry.module).__doc__ or "").strip().splitlines()
         print_plain(f"{entry.name}: {about[0] if about else ''}")
+        options = [_option_text(*option) for option in model_options(model).items()]
+        print_plain(click.wrap_text(" ".join(options), 98, "    ", "    "))
+
+
+def _option_text(name: str, default: object) -> str:
+    """Return --name=default as the command takes it, --name=NAME for what has no default."""
+    match default:
+        case None:
+            return f"--{name}={name.upper()}"
+        case bool():
+            return f"--{name}={'on' if default else 'off'}"
+        case int() if default > 0xFFFF:
+            return f"--{name}={default:#x}"
+    return f"--{name}={default}"
 
 
 def _serve(orders: Sequence[Order], owner: int | None) -> None:

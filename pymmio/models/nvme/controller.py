@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import deque
 from collections.abc import Mapping
 
@@ -44,6 +45,7 @@ class NvmeModel(DeviceModel):
     revision_id = 0x02
     class_code = 0x010802
     has_intx = True
+    __signature__ = inspect.signature(NvmeOptions)  # what the keyword arguments may be
 
     def __init__(self, **options: str | int) -> None:
         self.options = NvmeOptions.parse(options)

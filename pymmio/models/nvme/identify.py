@@ -59,7 +59,7 @@ class Identity:
         data[72] = 6  # RAB: recommended arbitration burst 2**6
         data[73:76] = b"\x00\x54\x52"  # IEEE OUI, least significant byte first
         data[77] = options.mdts
-        pack("<I", data, 80, options.version)  # VER
+        pack("<I", data, 80, options.vs)  # VER
         pack("<I", data, 92, 1 << 8)  # OAES: namespace attribute notices
         data[111] = 1  # CNTRLTYPE: I/O controller
         pack("<H", data, 256, 1 << 1)  # OACS: Format NVM

@@ -22,7 +22,7 @@ class NvmeOptions:
     nn: int = 256  #: largest namespace identifier that is valid (Identify Controller NN)
     block_size: int = 512  #: 512 or 4096
     serial: str = "PYMMIO0001"
-    version: int = 0x0001_0400  #: VS: 1.4 or 2.0
+    version: str = "1.4"  #: 1.4 or 2.0
     mdts: int = 7  #: maximum transfer 2**mdts * 4 KiB; 0 is no limit
     mqes: int = 2047  #: CAP.MQES: queue entries minus 1
     max_ioqpairs: int = 64
@@ -36,8 +36,13 @@ class NvmeOptions:
     ready_reads: int = 0  #: so many reads of CSTS before RDY follows CC.EN
 
     @property
+    def vs(self) -> int:
+        """Return the version as the register VS has it."""
+        return _VERSIONS[self.version]
+
+    @property
     def is_2_0(self) -> bool:
-        return self.version >= 0x0002_0000
+        return self.vs >= 0x0002_0000
 
     @classmethod
     def parse(cls, given: dict[str, str | int]) -> NvmeOptions:
@@ -68,21 +73,18 @@ class NvmeOptions:
             values["block_size"] = as_size("block_size", given["block_size"])
         if "nssr" in given:
             values["nssr"] = as_bool("nssr", given["nssr"])
-        for name in ("file", "serial"):
+        for name in ("file", "serial", "version"):
             if name in given:
                 values[name] = str(given[name])
-        if "version" in given:
-            try:
-                values["version"] = _VERSIONS[str(given["version"])]
-            except KeyError:
-                raise UriError(
-                    f"option version={given['version']!r} is not known", hint="Choose 1.4 or 2.0"
-                ) from None
         options = cls(**values)  # type: ignore[arg-type]
         options._check()
         return options
 
     def _check(self) -> None:
+        if self.version not in _VERSIONS:
+            raise UriError(
+                f"option version={self.version!r} is not known", hint="Choose 1.4 or 2.0"
+            )
         if self.block_size not in (512, 4096):
             raise UriError(
                 f"option block_size={self.block_size} is not offered", hint="Choose 512 or 4096"

@@ -59,7 +59,7 @@ class Registers:
 
     def __init__(self, options: NvmeOptions) -> None:
         self.cap = capabilities(options)
-        self.version = options.version
+        self.version = options.vs
         self.crto = options.to if options.is_2_0 else 0  # CRWMT in bits 15:0, 500 ms units
         self.power_on()
 

@@ -9,11 +9,13 @@ import signal
 import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.metadata import entry_points
 from pathlib import Path
 
 import pytest
 
 import pymmio
+from pymmio.backend.served import MODEL_GROUP, make_model, model_names, model_options
 from tests.unit.cli.running import COMMAND, DEADLINE_S, assert_fails, assert_one_line, output, run
 from tests.unit.cli.test_completion import answers
 
@@ -89,12 +91,29 @@ def test_the_recorder_writes_its_log_as_it_grows(tmp_path: Path) -> None:
     ]
 
 
-def test_models_are_listed() -> None:
-    listed = output("serve", "--list")
-    assert [line.partition(":")[0] for line in listed.splitlines()] == sorted(
-        line.partition(":")[0] for line in listed.splitlines()
-    )
-    assert "edu: The edu device" in listed
+def test_models_are_listed_with_their_options() -> None:
+    lines = output("serve", "--list").splitlines()
+    named = [line for line in lines if not line.startswith(" ")]
+    assert named == sorted(named)
+    assert not [line for line in named if line.startswith("replay:")]  # cannot be served
+    assert max(map(len, lines)) < 100
+    edu = next(number for number, line in enumerate(lines) if line.startswith("edu: The edu"))
+    assert lines[edu + 1] == "    --dma_mask=0xfffffff --busy_reads=0"
+    nvme = "".join(lines[next(n for n, line in enumerate(lines) if line.startswith("nvme:")) :])
+    for option in ("--size=SIZE ", "--ns=1 ", "--version=1.4 ", "--nssr=off "):
+        assert option in nvme
+
+
+@pytest.mark.parametrize("name", [name for name in model_names() if name != "replay"])
+def test_listed_options_are_taken(name: str) -> None:
+    entry = next(iter(entry_points(group=MODEL_GROUP, name=name)))
+    given = {
+        option: str(default)
+        for option, default in model_options(entry.load()).items()
+        if default is not None
+    }
+    assert given
+    make_model(name, given, asked="test")
 
 
 @pytest.mark.parametrize(
