@@ -39,7 +39,7 @@ from pymmio.policy import authorise
 from pymmio.reconnection import RECONNECT_TIMEOUT_S, as_returning, bring_back
 from pymmio.regs import RegisterFile
 from pymmio.removal import Release
-from pymmio.teardown import Step, TearDown
+from pymmio.teardown import Step, TearDown, close_after
 from pymmio.trace import Sink
 from pymmio.uri import DeviceUri
 
@@ -411,7 +411,7 @@ class Device(Function):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        close_after(error, self.close)
 
     def __repr__(self) -> str:
         return f"<Device {self.uri}{'' if self._state == 'open' else ', ' + self._state}>"

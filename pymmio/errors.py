@@ -8,6 +8,7 @@ the Python exception that callers without knowledge of pymmio would expect.
 from __future__ import annotations
 
 import errno
+from typing import ClassVar
 
 __all__ = [
     "AccessError",
@@ -39,6 +40,7 @@ __all__ = [
     "PymmioError",
     "ReadOnly",
     "RegisterError",
+    "ReplayIncomplete",
     "ReplayMismatch",
     "TraceFileError",
     "UnsafeRead",
@@ -57,6 +59,9 @@ class PymmioError(Exception):
 
     ``hint`` is the next step for the person who reads the message, or None.
     """
+
+    is_root_cause: ClassVar[bool] = False
+    """Whether it explains what was raised before it: where closing raises it, it is told."""
 
     def __init__(self, message: str, *, hint: str | None = None) -> None:
         super().__init__(message)
@@ -299,3 +304,11 @@ class TraceFileError(PymmioError, ValueError):
 
 class ReplayMismatch(PymmioError, AssertionError):
     """The driver did not do what the recording says that it did then."""
+
+    is_root_cause = True
+
+
+class ReplayIncomplete(ReplayMismatch):
+    """The driver ended before it had done all that the recording says."""
+
+    is_root_cause = False

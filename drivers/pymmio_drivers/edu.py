@@ -16,6 +16,7 @@ from pymmio.dma import DmaBuffer
 from pymmio.errors import BadArgument, ProtocolError, Unsupported
 from pymmio.pci import PciMatch
 from pymmio.regs import RO, WO, Field, Reg, Register, RegisterFile
+from pymmio.teardown import close_after
 
 __all__ = ["MATCH", "REGISTERS", "REGISTER_BAR", "Edu"]
 
@@ -222,4 +223,4 @@ class Edu:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        close_after(error, self.close)

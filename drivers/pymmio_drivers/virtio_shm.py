@@ -13,6 +13,7 @@ from typing import Self
 from pymmio import Device
 from pymmio.dax import DaxMemory, Durability, memory_of
 from pymmio.pci import PciMatch
+from pymmio.teardown import close_after
 from pymmio.virtio import SharedMemoryInfo, VirtioDevice
 
 __all__ = ["MATCH", "VirtioSharedMemory"]
@@ -87,4 +88,4 @@ class VirtioSharedMemory:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        close_after(error, self.close)

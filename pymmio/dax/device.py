@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from pymmio.dax.bounds import PAGE_SIZE, check_pages, check_range
 from pymmio.dax.memory import DaxMemory, Durability
 from pymmio.errors import Unsupported
+from pymmio.teardown import close_after
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -156,7 +157,7 @@ class DaxDevice:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        close_after(error, self.close)
 
     def __repr__(self) -> str:
         return f"<DaxDevice {self.name}: {self.size:#x} bytes, {self.memory.durability}>"

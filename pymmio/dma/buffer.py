@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Self
 from pymmio.arch import BufferBase
 from pymmio.errors import BadArgument, OutOfBounds
 from pymmio.handle import Iova
+from pymmio.teardown import close_after
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -183,7 +184,7 @@ class DmaBuffer(BufferBase):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        close_after(error, self.close)
 
     def __repr__(self) -> str:
         state = " closed" if self.closed else ""

@@ -29,6 +29,7 @@ from pymmio.errors import (
     Unsupported,
 )
 from pymmio.handle import DmaHandle, Iova, IovaRange
+from pymmio.teardown import close_after
 
 __all__ = ["DmaSpace"]
 
@@ -304,7 +305,7 @@ class DmaSpace:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        close_after(error, self.close)
 
     def __del__(self) -> None:
         # Attributes may be missing when __init__ failed.

@@ -25,6 +25,7 @@ from pymmio.errors import (
     Unsupported,
 )
 from pymmio.mmio import Region
+from pymmio.teardown import close_after
 from pymmio.uri import DeviceUri
 from pymmio.virtio.config import VirtioConfig
 from pymmio.virtio.features import (
@@ -404,7 +405,7 @@ class VirtioDevice:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        close_after(error, self.close)
 
     def __repr__(self) -> str:
         return f"<VirtioDevice {self.name}: type {self.transport.device_type}>"

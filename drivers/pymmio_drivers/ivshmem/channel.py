@@ -21,6 +21,7 @@ from typing import Self
 
 from pymmio.arch.barriers import dma_mb, dma_rmb, dma_wmb
 from pymmio.errors import BadArgument, DeviceBusy, DeviceTimeout, ProtocolError
+from pymmio.teardown import close_after
 from pymmio_drivers.ivshmem.device import Ivshmem
 
 __all__ = ["Channel"]
@@ -284,7 +285,7 @@ class Channel:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        close_after(error, self.close)
 
 
 def _up(size: int) -> int:

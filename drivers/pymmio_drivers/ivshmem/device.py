@@ -11,6 +11,7 @@ from pymmio.dax import DaxMemory, Durability, memory_of
 from pymmio.errors import BadArgument, Unsupported
 from pymmio.irq import Interrupt
 from pymmio.regs import RO, RW, WO, Field, Reg, Register, RegisterFile
+from pymmio.teardown import close_after
 
 __all__ = ["REGISTERS", "Ivshmem"]
 
@@ -134,7 +135,7 @@ class Ivshmem:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        close_after(error, self.close)
 
     def __repr__(self) -> str:
         kind = f"peer {self.position}" if self.has_doorbell else "plain"

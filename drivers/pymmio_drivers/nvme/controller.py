@@ -14,6 +14,7 @@ from pymmio.dma import DmaBuffer
 from pymmio.errors import Closed, PymmioError, Unsupported
 from pymmio.handle import Access
 from pymmio.pci import PciMatch
+from pymmio.teardown import close_after
 from pymmio.uri import DeviceUri
 from pymmio_drivers.nvme import command
 from pymmio_drivers.nvme.admin import Admin
@@ -343,7 +344,7 @@ class Controller:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        close_after(error, self.close)
 
     def __repr__(self) -> str:
         return f"<Controller {self.name} ({self.identity.mn}), {self.state}>"

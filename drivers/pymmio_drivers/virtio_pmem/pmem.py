@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Self
 from pymmio import Device, forks, open_device
 from pymmio.dax import DaxMemory
 from pymmio.errors import DeviceTimeout
+from pymmio.teardown import close_after
 from pymmio.virtio import EVENT_IDX, INDIRECT_DESC, VirtioDevice
 from pymmio_drivers.virtio_pmem.flush import REQUEST_QUEUE, Flusher, FlushFuture, FlushResult
 from pymmio_drivers.virtio_pmem.reach import SHMEM_REGION, reach_memory
@@ -203,7 +204,7 @@ class VirtioPmem:
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        close_after(error, self.close)
 
     def __repr__(self) -> str:
         return f"<VirtioPmem {self.name}: {self.size:#x} bytes by {self.way}>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pymmio.errors import ReplayMismatch
+from pymmio.errors import ReplayIncomplete, ReplayMismatch
 from pymmio.handle import CONFIG_REGION
 from pymmio.models.replay.player import Player
 from pymmio.models.replay.script import (
@@ -165,7 +165,7 @@ class StrictPlayer(Player):
                 return
             left = [s for s in self.script.steps[self._at :] if isinstance(s, Access | Reset)]
             count = sum(1 for s in left if not (isinstance(s, Access) and s.is_config_read))
-            self.failure = ReplayMismatch(
+            self.failure = ReplayIncomplete(
                 f"{self.script.name}, line {step.line}: expected {self.script.show_step(step)},"
                 f" got the end: {count} recorded steps were never made",
                 hint="Do all that the recorded program did, or use mode=tolerant",

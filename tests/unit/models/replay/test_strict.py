@@ -59,6 +59,16 @@ def test_after_a_difference_every_access_raises_it(path: Path) -> None:
     assert last.value is first.value
 
 
+def test_the_rest_of_a_recording_does_not_hide_why_the_driver_stopped(path: Path) -> None:
+    with pytest.raises(ValueError, match="the driver's own") as stopped:
+        with replay(by_hand(path, [write(4, 8), read(0, 1)])) as device:
+            device.region(0).write32(4, 8)
+            raise ValueError("the driver's own")
+    [note] = stopped.value.__notes__
+    assert note.startswith("and then, while closing: ")
+    assert "session.jsonl, line 4: expected read32" in note
+
+
 def test_polls_may_be_fewer_or_more(path: Path) -> None:
     events = [poll(0, 0, 5), poll(0, 2, 3), poll(0, 1), write(4, 1), poll(0, 0, 7), write(8, 1)]
     with replay(by_hand(path, events)) as device:
