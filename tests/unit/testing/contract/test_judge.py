@@ -181,3 +181,29 @@ def test_the_command_ends_with_1_for_a_broken_promise(
     monkeypatch.setattr("pymmio.testing.contract.__main__.checks", lambda device: [make(_broken)])
     assert main(["sim:edu"]) == 1
     assert "AssertionError: seen" in capsys.readouterr().out
+
+
+def test_the_command_is_told_what_a_device_lacks(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    broken = make(_broken)
+    monkeypatch.setattr("pymmio.testing.contract.__main__.checks", lambda device=None: [broken])
+    assert main(["sim:edu", "--lacks", f"{broken.name}=it is broken = true"]) == 0
+    assert "excepted" in capsys.readouterr().out
+
+
+def test_the_command_ends_with_1_for_a_promise_that_holds_after_all(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    name = "registers_answer_in_32_bits"
+    assert main(["sim:edu", "--group", "rules", "--group", "regions", "--lacks", f"{name}=no"]) == 1
+    assert f"{name}: holds" in capsys.readouterr().out
+
+
+def test_the_command_refuses_a_lack_that_it_does_not_know(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for lack, said in (("wheels=it flies", "'wheels'"), ("dma=", "NAME=REASON")):
+        with pytest.raises(SystemExit, match="2"):
+            main(["sim:edu", "--lacks", lack])
+        assert said in capsys.readouterr().err
