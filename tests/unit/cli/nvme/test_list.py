@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from tests.unit.cli.running import json_of, output
+import pytest
+
+from pymmio_drivers.nvme.admin import Admin
+from tests.unit.cli.running import assert_one_line, json_of, output, run
 
 
 def test_one_line_a_namespace() -> None:
@@ -26,3 +29,14 @@ def test_json_has_numbers_and_identifiers() -> None:
     assert one["size"] == 2 << 20
     assert set(one["ids"]) >= {"uuid", "nguid", "eui64"}
     assert len(one["ids"]["uuid"]) == 36
+
+
+def test_one_without_blocks_is_left_out_with_a_remark(monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = Admin.identify_namespace
+    monkeypatch.setattr(
+        Admin, "identify_namespace", lambda self, nsid: ask(self, 200 if nsid == 2 else nsid)
+    )
+    shown = run("nvme", "list", "sim:nvme?size=2M&ns=3")
+    assert shown.exit_code == 0
+    assert [row.split()[0] for row in shown.stdout.splitlines()] == ["nsid", "1", "3"]
+    assert_one_line(shown.stderr, "left out", "namespace 2 has no blocks")
