@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import enum
+from collections import abc
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Protocol, TypedDict, Unpack, runtime_checkable
+from typing import Any, Protocol, TypedDict, Unpack, runtime_checkable
 
 from pymmio.errors import BadArgument
 from pymmio.handle import CONFIG_REGION, IrqKind
@@ -92,6 +93,16 @@ _EVENTS: dict[What, frozenset[EventKind]] = {
     What.DMA_READ_WRONG: frozenset({EventKind.DMA_READ}),
     What.DMA_REFUSED: frozenset({EventKind.DMA_READ, EventKind.DMA_WRITE}),
 }
+_NUMBERS = ("after", "count", "region", "offset", "length", "vector", "value", "mask")
+_KINDS: dict[str, tuple[Any, str]] = {
+    "what": (What, "one of What"),
+    **dict.fromkeys(_NUMBERS, (int, "a whole number")),
+    **dict.fromkeys(("probability", "delay_s"), ((int, float), "a number")),
+    "when": ((abc.Callable, StatefulPredicate), "a function of an Event"),
+    "irq": (IrqKind, "an IrqKind"),
+    "reads": (str, "ones, zeros or fault"),
+    "change": (abc.Callable, "a function of bytes"),
+}
 _BY_MODEL = frozenset({EventKind.DMA_READ, EventKind.DMA_WRITE})
 
 
@@ -137,6 +148,11 @@ class Fault:
     change: Callable[[bytes], bytes] | None = None
 
     def __post_init__(self) -> None:
+        for one in fields(self):
+            value, (kind, called) = getattr(self, one.name), _KINDS[one.name]
+            is_absent = value is None and (one.default is None or one.name == "count")
+            if not is_absent and not isinstance(value, kind):
+                raise BadArgument(f"{one.name}={value!r}", hint=f"Give {called}")
         if not 0 < self.probability <= 1:
             raise BadArgument(f"probability={self.probability}", hint="Use more than 0, up to 1")
         if self.after < 0 or (self.count is not None and self.count < 1) or self.length < 1:

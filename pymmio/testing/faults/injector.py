@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from pymmio.errors import BadArgument
 from pymmio.testing.faults.event import Event
 from pymmio.testing.faults.fault import Fault, StatefulPredicate, Tracker
 
@@ -21,6 +22,8 @@ class FaultPlan:
     """
 
     def __init__(self, *faults: Fault, seed: int = 0) -> None:
+        if strange := [one for one in faults if not isinstance(one, Fault)]:
+            raise BadArgument(f"{strange[0]!r} is no Fault", hint="Make each as Fault.ones(...)")
         self.faults = tuple(faults)
         self.seed = seed
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 
 from pymmio.errors import BadArgument
@@ -180,6 +182,26 @@ def test_a_condition_that_watches_sees_everything_also_while_nothing_is_injected
 )
 def test_faults_that_make_no_sense_are_refused(make):
     with pytest.raises(BadArgument):
+        make()
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda: Fault.ones(offset="CSTS"), "offset='CSTS'. Give a whole number"),
+        (lambda: Fault.ones(count=1.5), "count=1.5"),
+        (lambda: Fault.ones(length=None), "length=None"),
+        (lambda: Fault.reads_as("0"), "value='0'"),
+        (lambda: Fault.irq_late("soon"), "delay_s='soon'. Give a number"),
+        (lambda: Fault.irq_lost(irq="msix"), "irq='msix'. Give an IrqKind"),
+        (lambda: Fault.ones(when=True), "when=True. Give a function of an Event"),
+        (lambda: Fault.dma_read_wrong(b"\xff"), "change="),
+        (lambda: FaultPlan("ones"), "'ones' is no Fault"),
+        (lambda: FaultPlan(Fault.ones), "is no Fault"),
+    ],
+)
+def test_wrong_kinds_of_arguments_are_refused_where_they_are_given(make, said):
+    with pytest.raises(BadArgument, match=re.escape(said)):
         make()
 
 
