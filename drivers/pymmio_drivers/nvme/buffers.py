@@ -39,13 +39,14 @@ def check_buffer(space: DmaSpace, verb: str, of: object, buffer: DmaBuffer, size
             f"{verb} of {of}: {size} bytes are needed, the buffer has {buffer.size}",
             hint="Give a larger buffer, or fewer blocks",
         )
-    iova = buffer.iova
+    is_ours = space.owns(buffer)
+    iova = buffer.iova  # raises where it is closed: then it is nobody's
     if iova % 4:
         raise BufferMisaligned(
             f"{verb} of {of}: the buffer starts at iova {iova:#x}, which is no multiple of 4",
             hint="Slice buffers at multiples of 4",
         )
-    if not space.owns(buffer):
+    if not is_ours:
         raise NotDmaMemory(
             f"{verb} of {of}: the buffer belongs to another device",
             hint="Use memory from this controller's alloc()",

@@ -91,12 +91,16 @@ class Recovery:
         """Return when requests may be sent; waits for the end of a reset."""
         if self.state is State.READY or self._is_insider:
             return
-        if self.state is State.RECOVERING:
-            with self._lock:  # whoever resets it holds the lock
-                pass
+        self._wait_for_reset()
         error = self._refusal(self.state)
         if error is not None:
             raise error
+
+    def _wait_for_reset(self) -> None:
+        """Return when no other thread resets the controller."""
+        if self.state is State.RECOVERING and not self._is_insider:
+            with self._lock:  # whoever resets it holds the lock
+                pass
 
     def _refusal(self, state: State) -> PymmioError | None:
         error: PymmioError
@@ -128,6 +132,7 @@ class Recovery:
 
     def explained(self, error: Closed) -> PymmioError:
         """Return what to raise where memory is closed: why it is, if the device is lost."""
+        self._wait_for_reset()  # which ends early where the device has left
         self.check_device()
         return self._refusal(self.state) or error
 
