@@ -18,9 +18,11 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
+from tests import again
 from tests.arch.build import BuildFailed
 from tests.arch.python import ensure_python
 from tests.bigendian.stage import S390X, ForeignCode, make, name_of_stage
@@ -38,7 +40,7 @@ COST = {"tests/unit/cli/": 3, "tests/contract/": 25}
 NO_TESTS_RAN = 5  # pytest's status
 SLOW_S = 120  # a test that takes longer says where it hangs
 PYTEST = (
-    *("-m", "pytest", "-q", "-p", "tests.bigendian.plugin", "-p", "no:cacheprovider"),
+    *("-m", "pytest", "-q", "-p", "tests.bigendian.plugin"),
     *("-o", f"faulthandler_timeout={SLOW_S}"),
 )
 DEADLINE_S = 1200.0
@@ -70,6 +72,25 @@ class Part:
         if self.way is not None or self.is_emulated:
             forced["EMULATED_PRELOAD"] = str(python.parents[1] / "libmio.so")
         return forced
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a part ended."""
+
+    status: int
+    said: str
+    seconds: float
+
+    @property
+    def is_good(self) -> bool:
+        """Whether nothing failed."""
+        return self.status in (0, NO_TESTS_RAN)
+
+    def show(self, part: Part) -> None:
+        """Print it: the last lines, or all where something failed."""
+        print(f"--- {part.title}: status {self.status}, {self.seconds:.0f} s", flush=True)
+        print(_last_lines(self.said) if self.is_good else self.said, flush=True)
 
 
 def parts(project: Path) -> list[Part]:
@@ -106,7 +127,7 @@ def main(arguments: list[str]) -> int:
         print(reason, file=sys.stderr)
         return 1
     with locked(name_of_stage(), LOCK_TIMEOUT_S):
-        with tempfile.TemporaryDirectory(prefix="pymmio-bigendian-") as scratch:
+        with TemporaryDirectory(prefix="pymmio-bigendian-") as scratch:
             try:
                 python = make(ensure_python(), Path(scratch))
             except (PackagesUnavailable, BuildFailed, ForeignCode) as error:
@@ -128,22 +149,41 @@ def _do(python: Path, arguments: list[str]) -> int:
 
 
 def _show(python: Path, wanted: list[Part]) -> int:
-    """Run parts side by side; print what each says when it is over; return 1 if one failed."""
-    bad = 0
+    """Run parts side by side; print what each says when it is over; return 1 if one failed.
 
-    def run(part: Part) -> tuple[Part, int, str, float]:
-        start = time.monotonic()
-        status, said = _captured(python, part.command(), **part.variables(python))
-        return part, status, said, time.monotonic() - start
+    A few tests of a part that fail are run once more at the end, alone.
+    """
+    bad = False
+    later: list[Part] = []
 
-    with ThreadPoolExecutor(PROCESSES) as pool:
-        for ended in as_completed([pool.submit(run, part) for part in wanted]):
-            part, status, said, seconds = ended.result()
-            is_good = status in (0, NO_TESTS_RAN)
-            print(f"--- {part.title}: status {status}, {seconds:.0f} s", flush=True)
-            print(_last_lines(said) if is_good else said, flush=True)
-            bad |= not is_good
-    return bad
+    with TemporaryDirectory(prefix="pymmio-") as caches, ThreadPoolExecutor(PROCESSES) as pool:
+
+        def run(number: int, part: Part) -> tuple[Part, Outcome, Path]:
+            cache = Path(caches, str(number))
+            return part, _outcome(python, part, cache), cache
+
+        for ended in as_completed([pool.submit(run, *one) for one in enumerate(wanted)]):
+            part, outcome, cache = ended.result()
+            outcome.show(part)
+            if failed := again.worth_another_run(outcome.status, cache):
+                later.append(replace(part, arguments=tuple(failed)))
+            else:
+                bad |= not outcome.is_good
+    for part in later:
+        print("--- once more, alone:", flush=True)
+        outcome = _outcome(python, part)
+        outcome.show(part)
+        bad |= not outcome.is_good
+    return int(bad)
+
+
+def _outcome(python: Path, part: Part, cache: Path | None = None) -> Outcome:
+    """Run a part; ``cache`` is where it remembers what failed."""
+    remembering = ["-p", "no:cacheprovider"] if cache is None else again.remembering(cache)
+    start = time.monotonic()
+    command = [*part.command(), *remembering]
+    status, said = _captured(python, command, **part.variables(python))
+    return Outcome(status, said, time.monotonic() - start)
 
 
 def _last_lines(output: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 
 from tests.docs import paste
 from tests.docs.pages import README, ROOT, code_blocks, run_python
-from tests.run import TIERS
+from tests.tiers import TIERS
 
 TEXT = README.read_text(encoding="utf-8")
 

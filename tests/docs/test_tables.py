@@ -13,7 +13,7 @@ import pymmio.arch
 from pymmio import errors
 from pymmio.mmio import HandleRegion
 from tests.docs.pages import DOCS, README, ROOT
-from tests.run import TIERS
+from tests.tiers import TIERS
 
 sys.path.insert(0, str(DOCS / "_ext"))
 

@@ -1,8 +1,8 @@
 """Run the drivers' tests on devices of another backend: ``python -m tests.drivers.elsewhere NAME``.
 
 ``vfio-user``: models that other processes serve.  ``qemu``: QEMU's devices.  Further arguments
-are pytest's.  Chosen are the tests that take any device; those that need the model itself (its
-hooks, its options) drive the model in this process in any case.
+are pytest's; without any, all tests of drivers.  Chosen are those that take any device; those
+that need the model itself (its hooks, its options) drive the model in this process in any case.
 """
 
 from __future__ import annotations
@@ -56,8 +56,10 @@ def main(arguments: list[str]) -> int:
     name, *rest = arguments
     with BACKENDS[name]() as uris:
         environment = {f"PYMMIO_TEST_{kind.upper()}": uri for kind, uri in uris.items()}
-        command = [sys.executable, "-m", "pytest", "-q", "-p", __spec__.name, "tests/drivers"]
-        done = subprocess.run([*command, *rest], cwd=ROOT, env=os.environ | environment)
+        command = [sys.executable, "-m", "pytest", "-q", "-p", __spec__.name]
+        done = subprocess.run(
+            [*command, *(rest or ["tests/drivers"])], cwd=ROOT, env=os.environ | environment
+        )
     return done.returncode
 
 

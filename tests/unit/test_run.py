@@ -1,4 +1,4 @@
-"""The runner of the tiers: which tests are tried again."""
+"""The runner of the tiers: what runs beside what, and which tests are tried again."""
 
 from __future__ import annotations
 
@@ -7,42 +7,61 @@ import subprocess
 import sys
 from pathlib import Path
 
-from tests import run
+import pytest
 
-PYTEST = [sys.executable, "-m", "pytest", "-q", "tests/unit"]
+from tests import again, run
+from tests.tiers import ROOT, TIERS, Step, Tier
 
-
-def remember(root: Path, *names: str) -> Path:
-    cache = root / ".pytest_cache/v/cache"
-    cache.mkdir(parents=True)
-    (cache / "lastfailed").write_text(json.dumps(dict.fromkeys(names, True)))
-    return root
+PYTEST = (sys.executable, "-m", "pytest", "-q", "-p", "no:randomly")
 
 
-def test_only_tests_of_that_run_are_tried_again(tmp_path: Path) -> None:
-    mine = "tests/unit/test_a.py::test_b[c/d]"
-    root = remember(tmp_path, mine, "tests/unit_other/test_x.py::test", "tests/drivers/t.py::test")
-    assert run.failed_tests(PYTEST, root) == [mine]
+def remember(cache: Path, *names: str) -> Path:
+    folder = cache / "v/cache"
+    folder.mkdir(parents=True)
+    (folder / "lastfailed").write_text(json.dumps(dict.fromkeys(names, True)))
+    return cache
 
 
-def test_a_file_that_cannot_be_collected_is_no_accident(tmp_path: Path) -> None:
-    assert run.failed_tests(PYTEST, remember(tmp_path, "tests/unit/test_a.py")) == []
+# --- what is tried again -------------------------------------------------------------------
 
 
-def test_other_commands_are_not_tried_again(tmp_path: Path) -> None:
-    root = remember(tmp_path, "tests/unit/test_a.py::test_b")
-    assert run.failed_tests(["mypy"], root) == []
-    assert run.failed_tests(PYTEST, tmp_path / "nothing") == []
+def test_a_few_tests_are_tried_again(tmp_path: Path) -> None:
+    name = "tests/unit/test_a.py::test_b[c/d]"
+    assert again.worth_another_run(1, remember(tmp_path, name)) == [name]
 
 
-def tier_result(tmp_path: Path, monkeypatch, body: str) -> str:
-    """Return what becomes of a tier with one file of tests."""
-    (tmp_path / "tests").mkdir()
-    (tmp_path / "tests/test_it.py").write_text(body)
-    (tmp_path / "pytest.ini").write_text("[pytest]\n")
-    monkeypatch.setattr(run, "ROOT", tmp_path)
-    monkeypatch.setattr(run.failed_tests, "__defaults__", (tmp_path,))
-    return run._run(run.Tier("it", ([*PYTEST[:-1], "tests"],), deadline_s=60))
+@pytest.mark.parametrize(
+    ("status", "names"),
+    [
+        (0, ["t.py::a"]),  # left from another run
+        (2, ["t.py::a"]),  # interrupted
+        (1, ["t.py"]),  # cannot be collected
+        (1, [f"t.py::{n}" for n in range(4)]),
+        (1, []),
+        (None, ["t.py::a"]),  # took too long
+    ],
+)
+def test_what_is_no_accident_is_not(tmp_path: Path, status: int, names: list[str]) -> None:
+    assert again.worth_another_run(status, remember(tmp_path, *names)) == []
+
+
+def test_without_a_memory_nothing_is_tried_again(tmp_path: Path) -> None:
+    assert again.worth_another_run(1, tmp_path) == []
+    again.forget(tmp_path)
+    remember(tmp_path, "t.py::a")
+    again.forget(tmp_path)
+    assert again.worth_another_run(1, tmp_path) == []
+
+
+def tier_result(root: Path, body: str, *later: Step) -> run.Result:
+    """Return what becomes of a tier with one file of tests, and further steps."""
+    (root / "tests").mkdir()
+    (root / "tests/test_it.py").write_text(body)
+    (root / "pytest.ini").write_text("[pytest]\n")
+    tier = Tier("it", (Step(PYTEST, ("tests",)), *later), deadline_s=60)
+    result = run.TierRun(tier, root / "log", root).run()
+    run.TierRun(tier, root / "log", root).run_again(result)
+    return result
 
 
 ONCE = """
@@ -55,27 +74,94 @@ def test_first_bad_then_good():
 """
 
 
-def test_what_passes_alone_is_counted(tmp_path: Path, monkeypatch) -> None:
-    result = tier_result(tmp_path, monkeypatch, ONCE)
-    assert result == "passed, 1 at a second attempt"
+def test_what_passes_alone_is_counted(tmp_path: Path) -> None:
+    result = tier_result(tmp_path, ONCE, Step((sys.executable, "-c", "print('the next step')")))
+    assert result.text == "passed, 1 at a second attempt"
+    log = (tmp_path / "log").read_text()
+    assert "1 failed" in log
+    assert "1 passed" in log
+    assert "the next step" in log
 
 
-def test_what_fails_again_has_failed(tmp_path: Path, monkeypatch) -> None:
-    result = tier_result(tmp_path, monkeypatch, "def test_bad():\n    assert False\n")
-    assert result.startswith("failed: ")
+def test_what_fails_again_has_failed(tmp_path: Path) -> None:
+    result = tier_result(tmp_path, "def test_bad():\n    assert False\n")
+    assert result.text.startswith("failed: ")
+    assert result.text.endswith(" ended with 1")
 
 
-def test_many_failures_are_no_accident(tmp_path: Path, monkeypatch) -> None:
+def test_many_failures_are_no_accident(tmp_path: Path) -> None:
     many = "\n".join(
         ONCE.replace("good", f"good_{n}").replace('mark"', f'mark{n}"') for n in range(4)
     )
-    assert tier_result(tmp_path, monkeypatch, many).startswith("failed: ")
+    assert tier_result(tmp_path, many).text.startswith("failed: ")
+
+
+def test_a_tier_ends_with_the_first_step_that_fails(tmp_path: Path) -> None:
+    ends, never = (Step((sys.executable, "-c", code)) for code in ("exit(7)", "print('never')"))
+    result = tier_result(tmp_path, "def test_good(): pass\n", ends, never)
+    assert result.text.endswith(" ended with 7")
+    assert "never" not in (tmp_path / "log").read_text()
+
+
+def test_a_step_has_a_deadline(tmp_path: Path) -> None:
+    slow = Step((sys.executable, "-c", "import time; time.sleep(600)"))
+    result = run.TierRun(Tier("it", (slow,), deadline_s=1), tmp_path / "log", tmp_path).run()
+    assert result.text.endswith(" took more than 1 s")
+
+
+def test_a_tier_that_cannot_run_is_skipped_with_the_reason(tmp_path: Path) -> None:
+    tier = Tier("it", (Step(("false",)),), lambda: "no compiler")
+    assert run.TierRun(tier, root=tmp_path).run().text == "skipped: no compiler"
+
+
+# --- what runs beside what -------------------------------------------------------------------
+
+MEETS = """
+import pathlib, sys, time
+here, mine, *others = map(pathlib.Path, sys.argv[1:])
+(here / mine).touch()
+limit = time.monotonic() + 30
+while not all((here / other).exists() for other in others):
+    if time.monotonic() > limit: sys.exit("alone")
+    time.sleep(0.01)
+print(mine, "met", *others)
+"""
+
+
+def meeting(here: Path, name: str, *others: str, cores: float = 1.0) -> Tier:
+    """Return a tier that ends well only if those others have begun."""
+    step = Step((sys.executable, "-c", MEETS, str(here), name, *others))
+    return Tier(name, (step,), cores=cores)
+
+
+def test_tiers_that_fit_run_side_by_side(tmp_path: Path, capfd) -> None:
+    tiers = [
+        meeting(tmp_path, "whole", "a", "b", "c", cores=2),  # the last one: needs all
+        meeting(tmp_path, "a", "b", "c"),
+        meeting(tmp_path, "b", "a", "c", cores=0.5),
+        meeting(tmp_path, "c", "a", "b", cores=0.5),
+    ]
+    results = list(run.side_by_side([*tiers[1:], tiers[0]], 2.0))
+    assert [result.text for result in results] == ["passed"] * 4
+    assert results[-1].tier.name == "whole"
+    shown = capfd.readouterr().out
+    assert "=== a\na met b c\n" in shown
+    assert shown.index("--- whole has begun") > shown.index("=== c")
+
+
+def test_one_that_needs_more_than_there_is_runs_alone(tmp_path: Path) -> None:
+    tiers = [meeting(tmp_path, "large", cores=8.0), meeting(tmp_path, "small", "large")]
+    assert [one.tier.name for one in run.side_by_side(tiers, 2.0)] == ["large", "small"]
+
+
+def test_the_whole_of_the_machine_is_used_by_no_more_than_there_is() -> None:
+    assert all(0 < tier.cores <= 2 for tier in TIERS)  # what CI has
 
 
 def test_the_runner_refuses_unknown_names() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "tests.run", "nonsense"],
-        cwd=run.ROOT,
+        cwd=ROOT,
         capture_output=True,
         text=True,
         timeout=60,

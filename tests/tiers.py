@@ -1,0 +1,130 @@
+"""The tiers of tests: what each runs, what it needs, how much of the machine it takes."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PYTHON = sys.executable
+BIN = Path(PYTHON).parent
+
+
+@dataclass(frozen=True)
+class Step:
+    """A command that must succeed; with ``tests`` it is pytest, or takes pytest's arguments."""
+
+    command: tuple[str, ...]
+    tests: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Tier:
+    """A name, the steps that must succeed, and what to do before.
+
+    ``prepare`` installs and builds, and returns why the tier cannot run, or None.  ``cores`` is
+    how many processors it keeps busy, as measured: tiers that fit run side by side.
+    """
+
+    name: str
+    steps: tuple[Step, ...]
+    prepare: Callable[[], str | None] = lambda: None
+    cores: float = 1.0
+    deadline_s: int = 1800
+
+
+def _run(*command: str | Path) -> Step:
+    return Step(tuple(map(str, command)))
+
+
+def _pytest(*tests: str) -> Step:
+    return Step((PYTHON, "-m", "pytest", "-q"), tests)
+
+
+def _drivers_on(backend: str) -> Step:
+    return Step((PYTHON, "-m", "tests.drivers.elsewhere", backend), ("tests/drivers",))
+
+
+def _does(module: str, *arguments: str) -> bool:
+    return not subprocess.run([PYTHON, "-m", module, *arguments], cwd=ROOT).returncode
+
+
+def _first_failing(*steps: tuple[str, ...]) -> str | None:
+    for step in steps:
+        if not _does(*step):
+            return f"python -m {' '.join(step)} failed, see above"
+    return None
+
+
+def _prepare_unit() -> str | None:
+    """Install what some unit tests need; where it cannot be had only these are skipped."""
+    _does("tests.unit.needs", "--install")
+    return None
+
+
+def _prepare_qemu() -> str | None:
+    """Install QEMU; fetch a newer one besides, without which its tests are skipped."""
+    reason = _first_failing(("tests.qemu.needs", "--install"))
+    if reason is None:
+        _does("tests.newer_qemu")
+    return reason
+
+
+def _prepare_guest() -> str | None:
+    """Install what the guest needs, build its kernel."""
+    return _first_failing(("tests.guest.needs", "--install"), ("tests.guest.kernel",))
+
+
+def _prepare_vfio_user() -> str | None:
+    """Fetch a QEMU with vfio-user-pci besides what the guests need."""
+    return _first_failing(("tests.newer_qemu",)) or _prepare_guest() or _prepare_s390x()
+
+
+def _prepare_arch() -> str | None:
+    """Install cross compilers and qemu-user."""
+    return _first_failing(("tests.arch.needs", "--install"))
+
+
+def _prepare_s390x() -> str | None:
+    """Fetch an s390x QEMU, kernel and Python into the cache."""
+    return _first_failing(("tests.s390x.needs", "--install"))
+
+
+_SOURCES = ("pymmio", "drivers", "tests", "benchmarks", "docs", "setup.py")
+TIERS = (
+    Tier(
+        "check",
+        (
+            _run(BIN / "ruff", "format", "--check", "-q", *_SOURCES),
+            _run(BIN / "ruff", "check", "-q", *_SOURCES),
+            _run(BIN / "mypy"),
+            _run(BIN / "lint-imports"),
+        ),
+    ),
+    Tier("unit", (_pytest("tests/unit"),), _prepare_unit),
+    Tier("property", (_pytest("tests/property"),)),
+    Tier("contract", (_pytest("tests/contract"),), cores=0.5),
+    Tier("drivers", (_pytest("tests/drivers"), _drivers_on("vfio-user")), cores=0.5),
+    Tier("package", (_pytest("tests/package"),)),
+    Tier(
+        "docs",
+        (
+            _run(PYTHON, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", "docs/_build/html"),
+            _pytest("tests/docs"),
+        ),
+    ),
+    Tier("arch", (_pytest("tests/arch"),), _prepare_arch),
+    Tier(
+        "big-endian",
+        (_pytest("tests/bigendian"), _run(PYTHON, "-m", "tests.bigendian.run")),
+        _prepare_arch,
+        cores=2.0,
+    ),
+    Tier("qemu", (_pytest("tests/qemu"), _drivers_on("qemu")), _prepare_qemu),
+    Tier("guest", (_pytest("tests/guest"),), _prepare_guest, cores=2.0, deadline_s=3600),
+    Tier("vfio-user", (_pytest("tests/vfio_user"),), _prepare_vfio_user),
+    Tier("s390x", (_pytest("tests/s390x"),), _prepare_s390x),
+)
