@@ -6,8 +6,6 @@ import threading
 from collections.abc import Callable
 from collections.abc import Mapping as MappingType
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
 
 from pymmio import forks
 from pymmio.backend import open_handle
@@ -33,13 +31,14 @@ from pymmio.handle import (
 )
 from pymmio.irq import EventWatcher, Interrupts, Subscription
 from pymmio.mmio import AccessRule, Region
+from pymmio.owner import Owner
 from pymmio.pci import BarKind, Command, ConfigSpace
 from pymmio.pci.diagnosis import Diagnosis, gone
 from pymmio.policy import authorise
 from pymmio.reconnection import RECONNECT_TIMEOUT_S, as_returning, bring_back
 from pymmio.regs import RegisterFile
 from pymmio.removal import Release
-from pymmio.teardown import Step, TearDown, close_after
+from pymmio.teardown import Step, TearDown
 from pymmio.trace import Sink
 from pymmio.uri import DeviceUri
 
@@ -93,7 +92,7 @@ def open_device(
     return device
 
 
-class Device(Function):
+class Device(Function, Owner):
     """An open device.  Close it, or use it in a ``with`` statement.
 
     Closing undoes everything in the order that is safe for memory: bus mastering off,
@@ -401,17 +400,6 @@ class Device(Function):
         self._lock = threading.RLock()
         if self._state == "open":
             self._state = "forked"
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        close_after(error, self.close)
 
     def __repr__(self) -> str:
         return f"<Device {self.uri}{'' if self._state == 'open' else ', ' + self._state}>"

@@ -1,4 +1,4 @@
-"""Giving something back: all steps are made, even where one fails or one never returns."""
+"""Steps that give something back: all are made, even where one fails or one never returns."""
 
 from __future__ import annotations
 
@@ -9,23 +9,7 @@ from dataclasses import dataclass
 from pymmio.bounded import BoundedCall
 from pymmio.errors import BufferBusy, DeviceGone, DeviceTimeout, PymmioError
 
-__all__ = ["Step", "TearDown", "close_after"]
-
-
-def close_after(error: BaseException | None, close: Callable[[], object]) -> None:
-    """Close at the end of a ``with`` block that ``error`` ended, or nothing did.
-
-    What closing raises becomes a note of ``error``, which is what the caller is told.  It is
-    raised as ever where it is the root cause, or where nobody would read the note: alone, and
-    after what is no Exception and often swallowed, such as CancelledError.
-    """
-    try:
-        close()
-    except (PymmioError, OSError, BufferError) as later:
-        is_root_cause = later is error or (isinstance(later, PymmioError) and later.is_root_cause)
-        if is_root_cause or not isinstance(error, Exception):
-            raise
-        error.add_note(f"and then, while closing: {later}")
+__all__ = ["Step", "TearDown"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,16 +7,15 @@ know about.  This file is the subject of the tutorial "Your first driver".
 from __future__ import annotations
 
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from pymmio import Device, open_device
 from pymmio.arch.barriers import dma_rmb, dma_wmb
 from pymmio.dma import DmaBuffer
 from pymmio.errors import BadArgument, ProtocolError, Unsupported
+from pymmio.owner import Owner
 from pymmio.pci import PciMatch
 from pymmio.regs import RO, WO, Field, Reg, Register, RegisterFile
-from pymmio.teardown import close_after
 
 __all__ = ["MATCH", "REGISTERS", "REGISTER_BAR", "Edu"]
 
@@ -92,7 +91,7 @@ class Registers(RegisterFile):
 REGISTERS, REGISTER_BAR = Registers, 0  # for ``pymmio regs``
 
 
-class Edu:
+class Edu(Owner):
     """An edu device; use it in a ``with`` statement.  For one thread."""
 
     def __init__(self, device: Device) -> None:
@@ -213,14 +212,3 @@ class Edu:
     def close(self) -> None:
         """Give the device back; closing twice is fine."""
         self._stack.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        close_after(error, self.close)

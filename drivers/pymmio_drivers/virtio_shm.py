@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from pymmio import Device
 from pymmio.dax import DaxMemory, Durability, memory_of
+from pymmio.owner import Owner
 from pymmio.pci import PciMatch
-from pymmio.teardown import close_after
 from pymmio.virtio import SharedMemoryInfo, VirtioDevice
 
 __all__ = ["MATCH", "VirtioSharedMemory"]
@@ -31,7 +30,7 @@ _NAMES = {
 }
 
 
-class VirtioSharedMemory:
+class VirtioSharedMemory(Owner):
     """The regions of a device, which is neither reset nor started: another driver may have it.
 
     Close it, or use it in a ``with`` statement; mapped memory goes with it.
@@ -78,14 +77,3 @@ class VirtioSharedMemory:
             stack.callback(self.virtio.close)
             for memory in mapped.values():
                 stack.callback(memory.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        close_after(error, self.close)

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from pymmio.dax.bounds import PAGE_SIZE, check_pages, check_range
 from pymmio.dax.memory import DaxMemory, Durability
 from pymmio.errors import Unsupported
-from pymmio.teardown import close_after
+from pymmio.owner import Owner
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -17,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["DaxDevice"]
 
 
-class DaxDevice:
+class DaxDevice(Owner):
     """Memory as the kernel's DAX operations see it, in bytes and pages of ``PAGE_SIZE``.
 
     ``persist`` makes a range durable; given to a device whose memory becomes so by a request,
@@ -147,17 +146,6 @@ class DaxDevice:
         """Close the memory, unless this is a partition."""
         if self._owns_memory:
             self.memory.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        close_after(error, self.close)
 
     def __repr__(self) -> str:
         return f"<DaxDevice {self.name}: {self.size:#x} bytes, {self.memory.durability}>"

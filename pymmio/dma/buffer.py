@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import warnings
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from pymmio.arch import BufferBase
 from pymmio.errors import BadArgument, OutOfBounds
 from pymmio.handle import Iova
-from pymmio.teardown import close_after
+from pymmio.owner import Owner
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["DmaBuffer"]
 
 
-class DmaBuffer(BufferBase):
+class DmaBuffer(BufferBase, Owner):
     """A buffer from :meth:`DmaSpace.alloc`, or a part of one.
 
     Exposes the buffer protocol, writable: ``memoryview(buf)``, ``bytes(buf)``,
@@ -177,14 +176,6 @@ class DmaBuffer(BufferBase):
     def __enter__(self) -> Self:
         self._require_open()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        close_after(error, self.close)
 
     def __repr__(self) -> str:
         state = " closed" if self.closed else ""

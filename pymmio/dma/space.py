@@ -7,7 +7,6 @@ import threading
 import warnings
 from collections.abc import Sequence
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from pymmio import forks
@@ -29,7 +28,7 @@ from pymmio.errors import (
     Unsupported,
 )
 from pymmio.handle import DmaHandle, Iova, IovaRange
-from pymmio.teardown import close_after
+from pymmio.owner import Owner
 
 __all__ = ["DmaSpace"]
 
@@ -37,7 +36,7 @@ _stranded: list[Allocation] = []
 """Memory that could not be taken away from a device: never freed, the device may write to it."""
 
 
-class DmaSpace:
+class DmaSpace(Owner):
     """The addresses that a device can reach, and the memory behind them.
 
     Several devices may share one: each further one joins, and each of them leaves when it is
@@ -298,14 +297,6 @@ class DmaSpace:
     def __enter__(self) -> Self:
         self._require_open()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        close_after(error, self.close)
 
     def __del__(self) -> None:
         # Attributes may be missing when __init__ failed.

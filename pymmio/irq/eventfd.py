@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 import select
-from types import TracebackType
-from typing import Self
 
 from pymmio.errors import Closed, Unsupported
+from pymmio.owner import Owner
 
 __all__ = ["EventFd"]
 
 
-class EventFd:
+class EventFd(Owner):
     """A non-blocking eventfd.  Owns its descriptor, which is closed on exec."""
 
     def __init__(self) -> None:
@@ -63,17 +62,6 @@ class EventFd:
         fd, self._fd = self._fd, -1
         if fd >= 0:
             os.close(fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         return f"<EventFd {'closed' if self.closed else self._fd}>"

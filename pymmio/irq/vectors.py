@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from types import TracebackType
 from typing import Self
 
 from pymmio import forks
@@ -21,6 +20,7 @@ from pymmio.errors import (
 from pymmio.handle import IrqHandle, IrqKind
 from pymmio.irq.eventfd import EventFd
 from pymmio.irq.interrupt import Interrupt
+from pymmio.owner import Owner
 
 __all__ = ["Interrupts", "VectorSet"]
 
@@ -233,7 +233,7 @@ class VectorSet:
         return f"<VectorSet {self._irqs.name} {self.kind}: {len(self)}, {self.enabled} on>"
 
 
-class Interrupts:
+class Interrupts(Owner):
     """The interrupts of one device: ``irqs.msix[0].wait(timeout_s=1.0)``.
 
     ``name`` is the device's, for messages; ``explain`` is asked about each time-out and returns
@@ -377,14 +377,6 @@ class Interrupts:
     def __enter__(self) -> Self:
         self._require_open()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __del__(self) -> None:
         # Attributes may be missing when __init__ failed.

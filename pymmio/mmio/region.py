@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import operator
 import time
-from types import TracebackType
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 
 from pymmio.errors import (
     DeviceTimeout,
@@ -22,6 +21,7 @@ from pymmio.errors import (
 )
 from pymmio.handle import Access
 from pymmio.mmio.access import AccessRule, Order, check_value, plan
+from pymmio.owner import Owner
 
 if TYPE_CHECKING:
     from pymmio.mmio.doorbell import Doorbell
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 __all__ = ["Region"]
 
 
-class Region:
+class Region(Owner):
     """A region of ``size`` bytes.
 
     ``readN`` and ``writeN`` make exactly one access of N bits, or raise: OutOfBounds,
@@ -269,17 +269,6 @@ class Region:
             f"{self.name} is device memory: plain loads and copies make accesses of any width",
             hint="Use read_block(), or AccessRule(ram_like=True) if it really is memory",
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         state = ", closed" if self.closed else ""

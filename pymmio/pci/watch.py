@@ -20,6 +20,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
 
 from pymmio.errors import BadArgument, Closed, EventsLost, Unsupported
+from pymmio.owner import Owner
 from pymmio.pci.address import PciAddress
 from pymmio.pci.discover import PciDeviceInfo, read_function
 from pymmio.pci.ids import system_names
@@ -113,7 +114,7 @@ def events(
     return generate()
 
 
-class Watch(AsyncIterator[HotplugEvent]):
+class Watch(AsyncIterator[HotplugEvent], Owner):
     """An open watch.  Close it, or use it in a ``with`` or ``async with`` statement."""
 
     def __init__(self, *, source: Source | str = Source.AUTO) -> None:
@@ -198,14 +199,6 @@ class Watch(AsyncIterator[HotplugEvent]):
     def __enter__(self) -> Self:
         self._require_open()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     async def __aenter__(self) -> Self:
         return self.__enter__()

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from os import PathLike
-from types import TracebackType
-from typing import Protocol, Self, TextIO
+from typing import Protocol, TextIO
 
 from pymmio.errors import BadArgument
+from pymmio.owner import Owner
 from pymmio.trace.events import AccessEvent, DmaEvent, Event, IrqEvent, LifeEvent, MemoryEvent
 from pymmio.trace.facts import DeviceFacts
 from pymmio.trace.lines import LONGEST_DATA, header_line, line_of, names_line
@@ -20,7 +20,7 @@ from pymmio.trace.sinks import EventSink
 __all__ = ["JsonLinesSink", "RecordingSink", "SharedMemoryWatch"]
 
 
-class JsonLinesSink(EventSink):
+class JsonLinesSink(EventSink, Owner):
     """Writes what happens to a file, one JSON object a line (:mod:`pymmio.trace.lines`).
 
     The file is made anew at once and ends with the device, or with :meth:`close`.  After
@@ -96,17 +96,6 @@ class JsonLinesSink(EventSink):
             self._put(f'{{"kind": "end", "lost": {self.lost}}}')
             file, self._file = self._file, None
             file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 class SharedMemoryWatch(Protocol):

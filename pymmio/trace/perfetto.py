@@ -10,9 +10,9 @@ from __future__ import annotations
 import json
 from collections import Counter
 from os import PathLike
-from types import TracebackType
-from typing import Self, TextIO
+from typing import TextIO
 
+from pymmio.owner import Owner
 from pymmio.trace.events import AccessEvent, DmaEvent, Event, IrqEvent, LifeEvent, MemoryEvent
 from pymmio.trace.facts import DeviceFacts
 from pymmio.trace.names import RegisterNames, region_label
@@ -23,7 +23,7 @@ __all__ = ["PerfettoSink"]
 _PROCESS = 1
 
 
-class PerfettoSink(EventSink):
+class PerfettoSink(EventSink, Owner):
     """Writes a file that https://ui.perfetto.dev shows: Open trace file.
 
     There is a track for each region and thread that accesses it, one for interrupts, one for DMA
@@ -175,14 +175,3 @@ class PerfettoSink(EventSink):
             file, self._file = self._file, None
             file.write("\n]\n")
             file.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

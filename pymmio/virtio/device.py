@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from functools import partial
-from types import TracebackType
 from typing import Self
 
 from pymmio import forks
@@ -25,7 +24,7 @@ from pymmio.errors import (
     Unsupported,
 )
 from pymmio.mmio import Region
-from pymmio.teardown import close_after
+from pymmio.owner import Owner
 from pymmio.uri import DeviceUri
 from pymmio.virtio.config import VirtioConfig
 from pymmio.virtio.features import (
@@ -56,7 +55,7 @@ INDIRECT_MAX = 32
 _RESET_LOOK_S = 0.001
 
 
-class VirtioDevice:
+class VirtioDevice(Owner):
     """A virtio device and its queues.  Close it, or use it in a ``with`` statement.
 
     Made from a transport; :meth:`open` takes a URI or an open PCI device.  ``start`` negotiates,
@@ -398,14 +397,6 @@ class VirtioDevice:
     def __enter__(self) -> Self:
         self._require_open()
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        close_after(error, self.close)
 
     def __repr__(self) -> str:
         return f"<VirtioDevice {self.name}: type {self.transport.device_type}>"

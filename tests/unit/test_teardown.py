@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 
 import pytest
 
 from pymmio.errors import BufferBusy, DeviceGone, DeviceTimeout
-from pymmio.teardown import Step, TearDown, close_after
+from pymmio.teardown import Step, TearDown
 
 
 def raising(error: Exception) -> Callable[[], object]:
@@ -79,22 +78,3 @@ def test_a_step_that_never_returns_is_named_and_goes_on_in_the_background() -> N
 def test_a_step_may_ask_for_the_tear_down_that_it_belongs_to() -> None:
     tear_down = TearDown("x", [Step("a", lambda: tear_down.run(10))])
     tear_down.run(10)
-
-
-def test_what_ended_a_block_is_told_before_what_closing_says() -> None:
-    first = ValueError("the reason")
-    close_after(first, raising(OSError(5, "later")))
-    assert first.__notes__ == ["and then, while closing: [Errno 5] later"]
-
-
-@pytest.mark.parametrize("ended_by", [None, asyncio.CancelledError(), KeyboardInterrupt()])
-def test_what_closing_says_is_raised_where_nobody_would_read_it(
-    ended_by: BaseException | None,
-) -> None:
-    with pytest.raises(BufferBusy):
-        close_after(ended_by, raising(BufferBusy("a view exists")))
-
-
-def test_closing_raises_its_own_faults() -> None:
-    with pytest.raises(ZeroDivisionError):
-        close_after(ValueError("the reason"), raising(ZeroDivisionError()))

@@ -16,12 +16,10 @@ from __future__ import annotations
 
 import time
 from contextlib import suppress
-from types import TracebackType
-from typing import Self
 
 from pymmio.arch.barriers import dma_mb, dma_rmb, dma_wmb
 from pymmio.errors import BadArgument, DeviceBusy, DeviceTimeout, ProtocolError
-from pymmio.teardown import close_after
+from pymmio.owner import Owner
 from pymmio_drivers.ivshmem.device import Ivshmem
 
 __all__ = ["Channel"]
@@ -37,7 +35,7 @@ _POLL_S = 0.001
 _LOST_S = 0.1
 
 
-class Channel:
+class Channel(Owner):
     """A place among the peers of a device.  Close it, or use it in a ``with`` statement.
 
     ``place`` is the own number, below ``places``, which all peers agree about; with doorbells
@@ -275,17 +273,6 @@ class Channel:
             f"{self._ivshmem.name}: the ring with place {place} is broken: {what}",
             hint="That peer wrote what it must not; clear the memory to start anew",
         )
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        close_after(error, self.close)
 
 
 def _up(size: int) -> int:

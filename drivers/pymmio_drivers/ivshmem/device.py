@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from pymmio import Device, Region, open_device
 from pymmio.dax import DaxMemory, Durability, memory_of
 from pymmio.errors import BadArgument, Unsupported
 from pymmio.irq import Interrupt
+from pymmio.owner import Owner
 from pymmio.regs import RO, RW, WO, Field, Reg, Register, RegisterFile
-from pymmio.teardown import close_after
 
 __all__ = ["REGISTERS", "Ivshmem"]
 
@@ -47,7 +46,7 @@ class REGISTERS(RegisterFile):
     doorbell = Reg(Doorbell)
 
 
-class Ivshmem:
+class Ivshmem(Owner):
     """A device of either kind: plain (memory only) or with doorbells.
 
     The device does not say who the others are; peers agree about that in the memory
@@ -125,17 +124,6 @@ class Ivshmem:
         with ExitStack() as stack:
             stack.callback(self.device.close)
             stack.callback(self.memory.close)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        close_after(error, self.close)
 
     def __repr__(self) -> str:
         kind = f"peer {self.position}" if self.has_doorbell else "plain"

@@ -5,16 +5,14 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
 
 from pymmio import forks
 from pymmio.device import Device, open_device
 from pymmio.dma import DmaBuffer
 from pymmio.errors import Closed, PymmioError, Unsupported
 from pymmio.handle import Access
+from pymmio.owner import Owner
 from pymmio.pci import PciMatch
-from pymmio.teardown import close_after
 from pymmio.uri import DeviceUri
 from pymmio_drivers.nvme import command
 from pymmio_drivers.nvme.admin import Admin
@@ -40,7 +38,7 @@ _DELETE_S = 5.0
 _DRAIN_S = 1.0
 
 
-class Controller:
+class Controller(Owner):
     """An NVMe controller that was started; close it, or use it in a ``with`` statement.
 
     Safe for threads.  In a forked child every use raises ForkedObject.
@@ -334,17 +332,6 @@ class Controller:
         self._recovery.after_fork()
         for queue in self._machine.queues:
             queue.after_fork()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        close_after(error, self.close)
 
     def __repr__(self) -> str:
         return f"<Controller {self.name} ({self.identity.mn}), {self.state}>"

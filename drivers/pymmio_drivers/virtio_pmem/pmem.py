@@ -5,13 +5,12 @@ from __future__ import annotations
 import threading
 import time
 from contextlib import ExitStack
-from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from pymmio import Device, forks, open_device
 from pymmio.dax import DaxMemory
 from pymmio.errors import DeviceTimeout
-from pymmio.teardown import close_after
+from pymmio.owner import Owner
 from pymmio.virtio import EVENT_IDX, INDIRECT_DESC, VirtioDevice
 from pymmio_drivers.virtio_pmem.flush import REQUEST_QUEUE, Flusher, FlushFuture, FlushResult
 from pymmio_drivers.virtio_pmem.reach import SHMEM_REGION, reach_memory
@@ -27,7 +26,7 @@ FLUSH_TIMEOUT_S = 30.0
 _SLICE_S = 0.02
 
 
-class VirtioPmem:
+class VirtioPmem(Owner):
     """Persistent memory of a virtual machine.  Close it, or use it in a ``with`` statement.
 
     What was written is durable after a flush only.  Safe for threads.  In a forked child every use
@@ -194,17 +193,6 @@ class VirtioPmem:
     def _after_fork(self) -> None:
         self._lock = threading.RLock()
         self._is_forked = True
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        close_after(error, self.close)
 
     def __repr__(self) -> str:
         return f"<VirtioPmem {self.name}: {self.size:#x} bytes by {self.way}>"

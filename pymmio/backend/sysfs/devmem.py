@@ -15,8 +15,6 @@ import errno
 import os
 from collections.abc import Sequence
 from contextlib import ExitStack
-from types import TracebackType
-from typing import Self
 
 from pymmio.backend.sysfs import refusals
 from pymmio.backend.sysfs.function import HARMLESS_DRIVERS
@@ -32,6 +30,7 @@ from pymmio.errors import (
 )
 from pymmio.handle import Access
 from pymmio.mmio import PCI, AccessRule, MappedRegion
+from pymmio.owner import Owner
 from pymmio.policy import authorise
 from pymmio.uri import DeviceUri
 
@@ -41,7 +40,7 @@ DEVICE = "/dev/mem"
 ADDRESS_BITS = 63  # what fits an offset of a file
 
 
-class PhysicalRange:
+class PhysicalRange(Owner):
     """A mapped range of physical memory; close it, or use it in a ``with`` statement.
 
     ``region`` reaches it: a device-like region, or plain memory with ``region.view()`` where it
@@ -80,17 +79,6 @@ class PhysicalRange:
     def close(self) -> None:
         """Unmap it; closing twice is fine.  Raises BufferBusy while a memoryview exists."""
         self.region.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def __repr__(self) -> str:
         how = "cached" if self.cached else "uncached"

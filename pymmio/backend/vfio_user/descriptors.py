@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from types import TracebackType
-from typing import Self
 
 from pymmio.errors import ProtocolError
+from pymmio.owner import Owner
 
 __all__ = ["Descriptors"]
 
 
-class Descriptors:
+class Descriptors(Owner):
     """Received descriptors, closed with this object unless somebody takes them.
 
     Use it in a ``with`` statement around the handling of a message: what was not taken by the
@@ -53,14 +52,3 @@ class Descriptors:
             fd = self._fds.pop()
             if fd >= 0:
                 os.close(fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

@@ -14,11 +14,10 @@ import threading
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from pymmio.errors import BadArgument, DeviceBusy
 from pymmio.models.ivshmem.protocol import MEMORY, VERSION, send
+from pymmio.owner import Owner
 
 __all__ = ["IvshmemServer"]
 
@@ -38,7 +37,7 @@ class _Peer:
             os.close(fd)
 
 
-class IvshmemServer:
+class IvshmemServer(Owner):
     """Serves ``size`` bytes of new memory on a socket, from a thread, until it is closed.
 
     ``size`` is a power of two, in bytes; each peer has ``vectors`` doorbells.
@@ -147,14 +146,3 @@ class IvshmemServer:
             peer.close()
         self._peers.clear()
         self._undo.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()

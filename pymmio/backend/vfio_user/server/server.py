@@ -19,6 +19,7 @@ from pymmio.backend.vfio_user.server.device import VfioUserDevice
 from pymmio.backend.vfio_user.server.place import SocketPlace
 from pymmio.backend.vfio_user.server.session import Session
 from pymmio.errors import PymmioError
+from pymmio.owner import Owner
 
 __all__ = ["Server", "serve"]
 
@@ -50,7 +51,7 @@ def serve(
     return Server(model, Path(path), name or type(model).__name__.lower(), report)
 
 
-class Server:
+class Server(Owner):
     """Serves one model to one client at a time.
 
     Each client finds the device as after power-on; what is stored, such as the blocks of a
@@ -112,12 +113,6 @@ class Server:
         session = self._session
         if session is not None:
             session.channel.shut_down()
-
-    def __enter__(self) -> Server:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
 
     # --- the thread that listens -----------------------------------------------------------------
 
