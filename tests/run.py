@@ -117,11 +117,13 @@ class TierRun:
 
 
 def side_by_side(tiers: Sequence[Tier], cores: float) -> Iterator[Result]:
-    """Run tiers as they fit, in their order; give each result when it is there, after its output.
+    """Run tiers as they fit; give each result when it is there, after its output.
 
-    One that needs more than ``cores`` runs when nothing else does.
+    What keeps processors busy longest begins, and short ones fill the gaps.  One that needs
+    more than ``cores`` runs when nothing else does.
     """
-    pending, running = list(tiers), dict[Future[Result], Tier]()
+    pending = sorted(tiers, key=lambda tier: -tier.seconds * tier.cores)
+    running: dict[Future[Result], Tier] = {}
     with TemporaryDirectory(prefix="pymmio-") as logs, ThreadPoolExecutor(len(tiers)) as pool:
         while pending or running:
             for tier in list(pending):

@@ -25,13 +25,15 @@ class Step:
 class Tier:
     """A name, the steps that must succeed, and what to do before.
 
-    ``prepare`` installs and builds, and returns why the tier cannot run, or None.  ``cores`` is
-    how many processors it keeps busy, as measured: tiers that fit run side by side.
+    ``prepare`` installs and builds, and returns why the tier cannot run, or None.  ``seconds``
+    is about how long it takes alone, ``cores`` how many processors it keeps busy then: tiers
+    that fit run side by side.
     """
 
     name: str
     steps: tuple[Step, ...]
     prepare: Callable[[], str | None] = lambda: None
+    seconds: int = 10
     cores: float = 1.0
     deadline_s: int = 1800
 
@@ -104,10 +106,10 @@ TIERS = (
             _run(BIN / "lint-imports"),
         ),
     ),
-    Tier("unit", (_pytest("tests/unit"),), _prepare_unit),
-    Tier("property", (_pytest("tests/property"),)),
-    Tier("contract", (_pytest("tests/contract"),), cores=0.5),
-    Tier("drivers", (_pytest("tests/drivers"), _drivers_on("vfio-user")), cores=0.5),
+    Tier("unit", (_pytest("tests/unit"),), _prepare_unit, seconds=110, cores=0.8),
+    Tier("property", (_pytest("tests/property"),), seconds=55, cores=0.8),
+    Tier("contract", (_pytest("tests/contract"),), seconds=110, cores=0.3),
+    Tier("drivers", (_pytest("tests/drivers"), _drivers_on("vfio-user")), seconds=100, cores=0.3),
     Tier("package", (_pytest("tests/package"),)),
     Tier(
         "docs",
@@ -115,16 +117,23 @@ TIERS = (
             _run(PYTHON, "-m", "sphinx", "-q", "-W", "--keep-going", "docs", "docs/_build/html"),
             _pytest("tests/docs"),
         ),
+        seconds=50,
+        cores=0.8,
     ),
-    Tier("arch", (_pytest("tests/arch"),), _prepare_arch),
+    Tier("arch", (_pytest("tests/arch"),), _prepare_arch, seconds=80, cores=0.8),
     Tier(
         "big-endian",
         (_pytest("tests/bigendian"), _run(PYTHON, "-m", "tests.bigendian.run")),
         _prepare_arch,
-        cores=2.0,
+        seconds=460,
+        cores=1.7,
     ),
-    Tier("qemu", (_pytest("tests/qemu"), _drivers_on("qemu")), _prepare_qemu),
-    Tier("guest", (_pytest("tests/guest"),), _prepare_guest, cores=2.0, deadline_s=3600),
-    Tier("vfio-user", (_pytest("tests/vfio_user"),), _prepare_vfio_user),
-    Tier("s390x", (_pytest("tests/s390x"),), _prepare_s390x),
+    Tier(
+        "qemu", (_pytest("tests/qemu"), _drivers_on("qemu")), _prepare_qemu, seconds=200, cores=0.5
+    ),
+    Tier(
+        "guest", (_pytest("tests/guest"),), _prepare_guest, seconds=520, cores=1.2, deadline_s=3600
+    ),
+    Tier("vfio-user", (_pytest("tests/vfio_user"),), _prepare_vfio_user, seconds=65),
+    Tier("s390x", (_pytest("tests/s390x"),), _prepare_s390x, seconds=180),
 )

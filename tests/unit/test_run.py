@@ -128,20 +128,20 @@ print(mine, "met", *others)
 """
 
 
-def meeting(here: Path, name: str, *others: str, cores: float = 1.0) -> Tier:
+def meeting(here: Path, name: str, *others: str, cores: float = 1.0, seconds: int = 1) -> Tier:
     """Return a tier that ends well only if those others have begun."""
     step = Step((sys.executable, "-c", MEETS, str(here), name, *others))
-    return Tier(name, (step,), cores=cores)
+    return Tier(name, (step,), cores=cores, seconds=seconds)
 
 
 def test_tiers_that_fit_run_side_by_side(tmp_path: Path, capfd) -> None:
     tiers = [
-        meeting(tmp_path, "whole", "a", "b", "c", cores=2),  # the last one: needs all
-        meeting(tmp_path, "a", "b", "c"),
-        meeting(tmp_path, "b", "a", "c", cores=0.5),
-        meeting(tmp_path, "c", "a", "b", cores=0.5),
+        meeting(tmp_path, "whole", "a", "b", "c", cores=2),
+        meeting(tmp_path, "a", "b", "c", seconds=50),
+        meeting(tmp_path, "b", "a", "c", cores=0.5, seconds=50),
+        meeting(tmp_path, "c", "a", "b", cores=0.5, seconds=50),
     ]
-    results = list(run.side_by_side([*tiers[1:], tiers[0]], 2.0))
+    results = list(run.side_by_side(tiers, 2.0))
     assert [result.text for result in results] == ["passed"] * 4
     assert results[-1].tier.name == "whole"
     shown = capfd.readouterr().out
@@ -149,8 +149,10 @@ def test_tiers_that_fit_run_side_by_side(tmp_path: Path, capfd) -> None:
     assert shown.index("--- whole has begun") > shown.index("=== c")
 
 
-def test_one_that_needs_more_than_there_is_runs_alone(tmp_path: Path) -> None:
-    tiers = [meeting(tmp_path, "large", cores=8.0), meeting(tmp_path, "small", "large")]
+def test_the_longest_begins_and_one_that_needs_more_than_there_is_runs_alone(
+    tmp_path: Path,
+) -> None:
+    tiers = [meeting(tmp_path, "small", "large"), meeting(tmp_path, "large", cores=8, seconds=9)]
     assert [one.tier.name for one in run.side_by_side(tiers, 2.0)] == ["large", "small"]
 
 
