@@ -4,41 +4,21 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Sequence
 
+from pymmio.dma.front import DmaInFront
 from pymmio.dma.placed import PlacesMemory, TellsTranslation
-from pymmio.handle import DmaHandle, Iova, IovaRange
+from pymmio.handle import DmaHandle, Iova
 from pymmio.trace import DmaEvent, EventSink
 
 __all__ = ["TracedDma", "TracedPlacingDma"]
 
 
-class TracedDma:
+class TracedDma(DmaInFront):
     """A :class:`~pymmio.handle.DmaHandle` in front of another one."""
 
     def __init__(self, inner: DmaHandle, sink: EventSink) -> None:
-        self.inner = inner
+        super().__init__(inner)
         self.sink = sink
-
-    @property
-    def iova_ranges(self) -> Sequence[IovaRange]:
-        """The usable addresses."""
-        return self.inner.iova_ranges
-
-    @property
-    def page_size(self) -> int:
-        """Smallest mapping, in bytes."""
-        return self.inner.page_size
-
-    @property
-    def max_mappings(self) -> int:
-        """How many mappings may exist."""
-        return self.inner.max_mappings
-
-    @property
-    def pins_memory(self) -> bool:
-        """Whether mapped memory counts against RLIMIT_MEMLOCK."""
-        return self.inner.pins_memory
 
     @property
     def translates(self) -> bool:
@@ -49,12 +29,12 @@ class TracedDma:
 
     def map(self, iova: Iova, size: int, *, address: int, fd: int, fd_offset: int) -> None:
         """Map and report it."""
-        self.inner.map(iova, size, address=address, fd=fd, fd_offset=fd_offset)
+        super().map(iova, size, address=address, fd=fd, fd_offset=fd_offset)
         self._report("map", iova, size)
 
     def unmap(self, iova: Iova, size: int) -> None:
         """Take away and report it."""
-        self.inner.unmap(iova, size)
+        super().unmap(iova, size)
         self._report("unmap", iova, size)
 
     def _report(self, kind: str, iova: int, size: int) -> None:

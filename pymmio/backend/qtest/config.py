@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from pymmio.backend.handle_config import ByWidth
 from pymmio.backend.qtest.machine.bars import ROM_INDEX, PlacedBar
 from pymmio.backend.qtest.machine.function import PciFunction
 from pymmio.handle import CONFIG_REGION, RegionInfo
@@ -19,7 +20,7 @@ _INITIATE_FLR = 1 << 15
 _BARS = (Offset.BAR0, Offset.BAR0 + 24)
 
 
-class DeviceConfig:
+class DeviceConfig(ByWidth):
     """A :class:`~pymmio.handle.RegionHandle` that looks at what is written.
 
     QEMU answers accesses to memory that is not decoded, too: with zeros.  So COMMAND, the power
@@ -76,24 +77,6 @@ class DeviceConfig:
         self._look(offset, width)
         if self._is_reset(offset, width, value):
             self.restore()
-
-    def read8(self, offset: int, /) -> int:
-        return self.read(offset, 1)
-
-    def read16(self, offset: int, /) -> int:
-        return self.read(offset, 2)
-
-    def read32(self, offset: int, /) -> int:
-        return self.read(offset, 4)
-
-    def write8(self, offset: int, value: int, /) -> None:
-        self.write(offset, 1, value)
-
-    def write16(self, offset: int, value: int, /) -> None:
-        self.write(offset, 2, value)
-
-    def write32(self, offset: int, value: int, /) -> None:
-        self.write(offset, 4, value)
 
     def mmap_source(self) -> None:
         """Configuration space is messages."""

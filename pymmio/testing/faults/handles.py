@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from typing import Self
 
+from pymmio.dma.front import DmaInFront
 from pymmio.errors import (
     AccessFault,
     DeviceGone,
@@ -25,7 +26,6 @@ from pymmio.handle import (
     DeviceHandle,
     DmaHandle,
     Iova,
-    IovaRange,
     IrqHandle,
     IrqKind,
     RegionHandle,
@@ -241,34 +241,14 @@ class FaultyRegion:
         )
 
 
-class FaultyDma(_InFront):
+class FaultyDma(_InFront, DmaInFront):
     """A DmaHandle in front of that of the device."""
 
     OWN = frozenset({"inner"})
 
     def __init__(self, inner: DmaHandle, device: FaultyDevice) -> None:
-        self.inner = inner
+        DmaInFront.__init__(self, inner)
         self._device = device
-
-    @property
-    def iova_ranges(self) -> Sequence[IovaRange]:
-        """Usable addresses of the device."""
-        return self.inner.iova_ranges
-
-    @property
-    def page_size(self) -> int:
-        """Smallest mapping, in bytes."""
-        return self.inner.page_size
-
-    @property
-    def max_mappings(self) -> int:
-        """How many mappings may exist at once."""
-        return self.inner.max_mappings
-
-    @property
-    def pins_memory(self) -> bool:
-        """Whether mapped memory counts against RLIMIT_MEMLOCK."""
-        return self.inner.pins_memory
 
     def map(self, iova: Iova, size: int, *, address: int, fd: int, fd_offset: int) -> None:
         """Map memory, or refuse to."""

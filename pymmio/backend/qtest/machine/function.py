@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from pymmio.backend.handle_config import ByWidth
 from pymmio.backend.qtest.machine.layout import ECAM
 from pymmio.backend.qtest.options import MachineKind
 from pymmio.backend.qtest.protocol import QtestChannel
@@ -71,7 +72,7 @@ def config_access(channel: QtestChannel, kind: MachineKind) -> ConfigAccess:
 
 
 @dataclass(frozen=True, slots=True)
-class PciFunction:
+class PciFunction(ByWidth):
     """Function 0 of a device, as a :class:`~pymmio.pci.header.ConfigRegion`."""
 
     access: ConfigAccess
@@ -86,21 +87,3 @@ class PciFunction:
     def write(self, offset: int, width: int, value: int) -> None:
         """Post one write."""
         self.access.write(self.bus, self.device, offset, width, value)
-
-    def read8(self, offset: int, /) -> int:
-        return self.read(offset, 1)
-
-    def read16(self, offset: int, /) -> int:
-        return self.read(offset, 2)
-
-    def read32(self, offset: int, /) -> int:
-        return self.read(offset, 4)
-
-    def write8(self, offset: int, value: int, /) -> None:
-        self.write(offset, 1, value)
-
-    def write16(self, offset: int, value: int, /) -> None:
-        self.write(offset, 2, value)
-
-    def write32(self, offset: int, value: int, /) -> None:
-        self.write(offset, 4, value)
