@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pymmio.cli.content import output_option, require_one_use, show_content
 from pymmio.cli.options import DeviceCommand, Target
 from pymmio.cli.sizes import size
 
@@ -122,13 +123,7 @@ Examples:
 @click.argument("id", type=click.IntRange(0, 255))
 @click.option("--offset", type=size, default="0", show_default=True, help="First byte.")
 @click.option("--size", "length", type=size, help="Bytes; 256 on the screen, else to the end.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    metavar="FILE",
-    help="Write the bytes to FILE, '-' is standard output.",
-)
+@output_option
 def dump_region(
     target: Target,
     id: int,
@@ -138,11 +133,9 @@ def dump_region(
     as_json: bool,
 ) -> None:
     """Show or save the bytes of shared-memory region ID of the virtio device URI."""
-    from pymmio.cli.output import print_hex, print_json, progress
     from pymmio.dax.bounds import check_range
 
-    if as_json and output == Path("-"):
-        raise click.UsageError("--json and --output - both want standard output")
+    require_one_use(output, as_json)
     with _open(target) as device:
         memory = device.map(id)
         if length is None:
@@ -158,15 +151,4 @@ def dump_region(
 
         found = pieces(offset, offset + length)
         asked = {"uri": target.uri, "id": id, "offset": offset, "size": length}
-        if output is not None:
-            with progress("reading", length) as advance:
-                with click.open_file(str(output), "wb") as file:
-                    for piece in found:
-                        file.write(piece)
-                        advance(len(piece))
-            if as_json:
-                print_json({**asked, "output": str(output)})
-        elif as_json:
-            print_json({**asked, "data": b"".join(found)})
-        else:
-            print_hex(found, base=offset)
+        show_content(found, asked, output, as_json=as_json, base=offset, total=length)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from pymmio.cli.complete import complete_from
+from pymmio.cli.content import output_option, require_one_use, show_content
 from pymmio.cli.nvme.common import open_controller
 from pymmio.cli.options import DeviceCommand, Target
 from pymmio.cli.sizes import parse_number, size
@@ -65,13 +66,7 @@ Examples:
     metavar="ID",
     help="Of this namespace, where there is one for each.",
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    metavar="FILE",
-    help="Write the bytes to FILE, '-' is standard output.",
-)
+@output_option
 def log(
     target: Target,
     page: int,
@@ -93,8 +88,7 @@ def log(
             raise click.BadParameter(
                 f"{value} is no multiple of 4 bytes, which log pages are read in", param_hint=name
             )
-    if as_json and output == Path("-"):
-        raise click.UsageError("--json and --output - both want standard output")
+    require_one_use(output, as_json)
     is_raw = raw or not {offset, length, output} <= {None} or page not in PAGES.values()
     with open_controller(target) as controller:
         if not is_raw:
@@ -102,7 +96,7 @@ def log(
             return
         data = _bytes(controller, page, offset or 0, length, nsid)
     asked = {"uri": target.uri, "page": page, "offset": offset or 0, "bytes": len(data)}
-    _show_bytes(data, asked, output, as_json=as_json)
+    show_content(iter((data,)), asked, output, as_json=as_json, base=offset or 0, total=len(data))
 
 
 def _bytes(
@@ -115,24 +109,6 @@ def _bytes(
         length = max(4, log_size(controller.identity, page) - offset)
     scope = NSID_ALL if nsid is None else nsid
     return controller.admin.get_log_page(page, length, nsid=scope, offset=offset)
-
-
-def _show_bytes(
-    data: bytes, asked: dict[str, object], output: Path | None, *, as_json: bool
-) -> None:
-    from pymmio.cli.output import print_hex, print_json
-
-    if output is not None:
-        with click.open_file(str(output), "wb") as file:
-            file.write(data)
-        if as_json:
-            print_json({**asked, "output": str(output)})
-    elif as_json:
-        print_json({**asked, "data": data})
-    else:
-        offset = asked["offset"]
-        assert isinstance(offset, int)
-        print_hex([data], base=offset)
 
 
 def _decoded(

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
+from pymmio.cli.content import output_option, require_one_use, show_content
 from pymmio.cli.nvme.common import (
     NamespaceCommand,
     chunk_buffer,
@@ -39,13 +39,7 @@ Examples:
 @click.option(
     "--blocks", type=size, metavar="N", default="1", show_default=True, help="How many blocks."
 )
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    metavar="FILE",
-    help="Write the bytes to FILE, '-' is standard output.",
-)
+@output_option
 def read(
     target: Target, nsid: int, lba: int, blocks: int, output: Path | None, as_json: bool
 ) -> None:
@@ -53,37 +47,17 @@ def read(
 
     The file is made when the first blocks have been read; what was in it is replaced.
     """
-    from pymmio.cli.output import print_hex, print_json
-
     if blocks == 0:
         raise click.BadParameter("0 blocks are nothing to read", param_hint="--blocks")
-    if as_json and output == Path("-"):
-        raise click.UsageError("--json and --output - both want standard output")
+    require_one_use(output, as_json)
     with open_controller(target) as controller:
         namespace = controller.namespaces[nsid]
         require_range(namespace, lba, blocks)
         total = blocks * namespace.block_size
         pieces = _read(namespace, lba, blocks)
         asked = {"uri": target.uri, "nsid": nsid, "lba": lba, "blocks": blocks, "bytes": total}
-        if output is not None:
-            _save(pieces, str(output), total)
-            if as_json:
-                print_json({**asked, "output": str(output)})
-        elif as_json:
-            print_json({**asked, "data": b"".join(pieces)})
-        else:
-            print_hex(pieces, base=lba * namespace.block_size)
-
-
-def _save(pieces: Iterator[bytes], name: str, total: int) -> None:
-    """Write the pieces to a file, which is made when the first one is there."""
-    from pymmio.cli.output import progress
-
-    first = next(pieces)
-    with progress("reading", total) as advance, click.open_file(name, "wb") as file:
-        for piece in itertools.chain((first,), pieces):
-            file.write(piece)
-            advance(len(piece))
+        base = lba * namespace.block_size
+        show_content(pieces, asked, output, as_json=as_json, base=base, total=total)
 
 
 def _read(namespace: Namespace, lba: int, blocks: int) -> Iterator[bytes]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from pymmio.cli.content import output_option, require_one_use, show_content
 from pymmio.cli.options import Target, require_write
 from pymmio.cli.pmem.common import CHUNK_SIZE, PmemCommand, open_pmem
 from pymmio.cli.sizes import size
@@ -30,13 +31,7 @@ Examples:
 )
 @click.option("--offset", type=size, default="0", show_default=True, help="First byte.")
 @click.option("--size", "length", type=size, default="256", show_default=True, help="Bytes.")
-@click.option(
-    "-o",
-    "--output",
-    type=click.Path(dir_okay=False, allow_dash=True, path_type=Path),
-    metavar="FILE",
-    help="Write the bytes to FILE, '-' is standard output.",
-)
+@output_option
 def read(
     target: Target,
     offset: int,
@@ -46,30 +41,11 @@ def read(
     as_json: bool,
 ) -> None:
     """Read the persistent memory of the device URI: as a hex dump, or into a file."""
-    from pymmio.cli.output import print_hex, print_json, progress
-
-    if as_json and output == Path("-"):
-        raise click.UsageError("--json and --output - both want standard output")
+    require_one_use(output, as_json)
     asked = {"uri": target.uri, "offset": offset, "size": length}
     with open_pmem(target, memory) as pmem:
         pieces = _read(pmem, offset, length)
-        if output is not None:
-            first = next(pieces, b"")
-            with (
-                progress("reading", length) as advance,
-                click.open_file(str(output), "wb") as file,
-            ):
-                file.write(first)
-                advance(len(first))
-                for piece in pieces:
-                    file.write(piece)
-                    advance(len(piece))
-            if as_json:
-                print_json({**asked, "output": str(output)})
-        elif as_json:
-            print_json({**asked, "data": b"".join(pieces)})
-        else:
-            print_hex(pieces, base=offset)
+        show_content(pieces, asked, output, as_json=as_json, base=offset, total=length)
 
 
 def _read(pmem: VirtioPmem, offset: int, length: int) -> Iterator[bytes]:
