@@ -132,7 +132,7 @@ TIERS = (
         "qemu", (_pytest("tests/qemu"), _drivers_on("qemu")), _prepare_qemu, seconds=200, cores=0.5
     ),
     Tier(
-        "guest", (_pytest("tests/guest"),), _prepare_guest, seconds=520, cores=1.2, deadline_s=3600
+        "guest", (_pytest("tests/guest"),), _prepare_guest, seconds=500, cores=1.2, deadline_s=3600
     ),
     Tier("vfio-user", (_pytest("tests/vfio_user"),), _prepare_vfio_user, seconds=65, cores=1.2),
     Tier("s390x", (_pytest("tests/s390x"),), _prepare_s390x, seconds=180, cores=1.7),

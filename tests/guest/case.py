@@ -24,10 +24,12 @@ class CaseOptions:
     """How a case wants to run.
 
     ``guests`` are names from tests.guest.guests; the case runs once in each. With ``params`` the
-    function takes one argument and runs once for each value.
+    function takes one argument and runs once for each value. ``seconds`` is about how long it
+    takes, where that is much: by it cases are divided among boots.
     """
 
     timeout_s: float = 60.0
+    seconds: float = 1.0
     guests: tuple[str, ...] = ("default",)
     params: tuple[str, ...] = ()
 
@@ -40,6 +42,7 @@ class CaseCall:
     function: str
     param: str | None = None
     timeout_s: float = CaseOptions.timeout_s
+    seconds: float = CaseOptions.seconds
 
     @property
     def id(self) -> str:
@@ -51,12 +54,13 @@ class CaseCall:
 def case(
     *,
     timeout_s: float = CaseOptions.timeout_s,
+    seconds: float = CaseOptions.seconds,
     guest: str | tuple[str, ...] = CaseOptions.guests,
     params: tuple[str, ...] = (),
 ) -> Callable[[Function], Function]:
     """Set the options of a case; a ``case_*`` function without it runs with the defaults."""
     guests = (guest,) if isinstance(guest, str) else guest
-    options = CaseOptions(timeout_s, guests, params)
+    options = CaseOptions(timeout_s=timeout_s, seconds=seconds, guests=guests, params=params)
 
     def decorate(function: Function) -> Function:
         setattr(function, ATTRIBUTE, options)
@@ -73,6 +77,7 @@ def options_of(function: Callable[..., None]) -> CaseOptions:
 
 def call_of(function: Callable[..., None], param: str | None = None) -> CaseCall:
     """Return the call of ``function``, which must stand at the top level of its module."""
+    options = options_of(function)
     return CaseCall(
-        function.__module__, function.__qualname__, param, options_of(function).timeout_s
+        function.__module__, function.__qualname__, param, options.timeout_s, options.seconds
     )

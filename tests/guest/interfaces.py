@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from dataclasses import replace
 
-from tests.guest.case import ATTRIBUTE, CaseOptions, Function, options_of
+from tests.guest.case import ATTRIBUTE, Function, options_of
 
 INTERFACES = ("group", "cdev")
 IOMMUS = ("default", "virtio-iommu")  # guests with the same devices
@@ -49,7 +50,7 @@ def by_interface(
             for one in interfaces or INTERFACES
             for param in options.params or ("",)
         )
-        setattr(run, ATTRIBUTE, CaseOptions(options.timeout_s, guests, params))
+        setattr(run, ATTRIBUTE, replace(options, guests=guests, params=params))
         return run  # type: ignore[return-value]
 
     return decorate

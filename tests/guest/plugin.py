@@ -6,6 +6,7 @@ import importlib
 import os
 import queue
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -51,6 +52,14 @@ def require_guest(guest: Guest) -> None:
     if os.environ.get("CI") == "true":
         pytest.fail(f"{reason} (under CI=true this is a failure)", pytrace=False)
     pytest.skip(reason)
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    """Say how long each boot took."""
+    for boot in dict.fromkeys(config.stash.get(_BOOTS, {}).values()):
+        terminalreporter.write_line(f"guest {boot}")
 
 
 class CaseFile(pytest.File):
@@ -122,13 +131,20 @@ class Boot:
         self.failure: GuestFailure | None = None
         self._guest, self._calls, self._folder = guest, calls, folder
         self._is_explained = False
+        self._seconds = 0.0
         self._console = folder / "console.log"
         self._results: Mapping[str, Result] = {}
         self._over = threading.Event()
         self._error: BaseException | None = None
 
+    @property
+    def weight(self) -> float:
+        """About how many seconds it takes."""
+        return _weight(self._calls)
+
     def run(self) -> None:
         """Boot the guest, return when it has ended."""
+        start = time.monotonic()
         try:
             self._results = run(self._guest, self._calls, self._folder).results
         except GuestFailure as failure:
@@ -137,6 +153,7 @@ class Boot:
         except BaseException as error:
             self._error = error
         finally:
+            self._seconds = time.monotonic() - start
             self._over.set()
 
     def wait(self) -> None:
@@ -144,6 +161,9 @@ class Boot:
         self._over.wait()
         if self._error is not None:
             raise self._error
+
+    def __str__(self) -> str:
+        return f"{self._guest.name}: {len(self._calls)} cases, {self._seconds:.0f} s"
 
     def result(self, call: CaseCall) -> Result | None:
         """Return the result of ``call``, None if the guest did not get that far."""
@@ -172,7 +192,7 @@ def _boot_of(item: CaseItem) -> Boot:
 
 
 def _start(session: pytest.Session) -> dict[tuple[str, str], Boot]:
-    """Boot the guests of all selected cases, SIDE_BY_SIDE at a time, in their order.
+    """Boot the guests of all selected cases, SIDE_BY_SIDE at a time, the longest first.
 
     The threads are daemons: guests end with the thread that started them, and so with pytest.
     """
@@ -182,14 +202,15 @@ def _start(session: pytest.Session) -> dict[tuple[str, str], Boot]:
             of_guest = calls.setdefault(item.guest.name, {})
             of_guest.setdefault(item.call.module, []).append(item.call)
     factory: pytest.TempPathFactory = session.config._tmp_path_factory  # type: ignore[attr-defined]
-    waiting = queue.SimpleQueue[Boot]()
     boots: dict[tuple[str, str], Boot] = {}
     for name, modules in calls.items():
         for share in _shares(modules):
             chosen = [call for module in share for call in modules[module]]
             boot = Boot(GUESTS[name], chosen, factory.mktemp(f"guest-{name}"))
-            waiting.put(boot)
             boots |= {(name, module): boot for module in share}
+    waiting = queue.SimpleQueue[Boot]()
+    for boot in sorted(dict.fromkeys(boots.values()), key=lambda boot: -boot.weight):
+        waiting.put(boot)
 
     def work() -> None:
         with suppress(queue.Empty):
@@ -202,13 +223,18 @@ def _start(session: pytest.Session) -> dict[tuple[str, str], Boot]:
 
 
 def _shares(modules: Mapping[str, Sequence[CaseCall]]) -> list[list[str]]:
-    """Divide the files of a guest among its boots, by how many cases they have."""
-    counts = {module: len(calls) for module, calls in modules.items()}
-    boots = SIDE_BY_SIDE if sum(counts.values()) > MANY_CASES else 1
-    shares: list[list[str]] = [[] for _ in range(boots)]
-    for module in sorted(counts, key=lambda name: -counts[name]):
-        min(shares, key=lambda share: sum(counts[name] for name in share)).append(module)
+    """Divide the files of a guest among its boots, so that they take about the same time."""
+    count = sum(map(len, modules.values()))
+    shares: list[list[str]] = [[] for _ in range(SIDE_BY_SIDE if count > MANY_CASES else 1)]
+    weights = {module: _weight(calls) for module, calls in modules.items()}
+    for module in sorted(weights, key=lambda name: -weights[name]):
+        min(shares, key=lambda share: sum(weights[name] for name in share)).append(module)
     return [[name for name in modules if name in share] for share in shares if share]
+
+
+def _weight(calls: Iterable[CaseCall]) -> float:
+    """Return about how many seconds cases take."""
+    return sum(call.seconds for call in calls)
 
 
 class GuestRunner(Protocol):

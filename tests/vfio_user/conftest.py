@@ -7,9 +7,19 @@ import os
 import pytest
 
 from tests.guest.needs import reason_not_ready
-from tests.guest.plugin import guest_run, pytest_collect_file, pytest_configure
+from tests.guest.plugin import (
+    guest_run,
+    pytest_collect_file,
+    pytest_configure,
+    pytest_terminal_summary,
+)
 
-__all__ = ["guest_run", "pytest_collect_file", "pytest_configure"]
+__all__ = [
+    "guest_run",
+    "pytest_collect_file",
+    "pytest_configure",
+    "pytest_terminal_summary",
+]
 
 
 @pytest.fixture(scope="session")

@@ -27,31 +27,31 @@ def _groups(device: str) -> tuple[str, ...]:
 
 
 @by_interface(guests=("default",))
-@case(timeout_s=180, params=_groups("edu"))
+@case(timeout_s=180, seconds=5, params=_groups("edu"))
 def case_edu(group: str) -> None:
     _keeps("edu", group)
 
 
 @by_interface(guests=("virtio-iommu",))
-@case(timeout_s=180, params=("dma", "interrupts", "reset"))
+@case(timeout_s=180, seconds=5, params=("dma", "interrupts", "reset"))
 def case_edu_behind_a_virtio_iommu(group: str) -> None:
     _keeps("edu", group)
 
 
 @by_interface(guests=("default",))
-@case(timeout_s=180, params=_groups("nvme"))
+@case(timeout_s=180, seconds=5, params=_groups("nvme"))
 def case_nvme(group: str) -> None:
     _keeps("nvme", group)
 
 
 @by_interface(guests=("rules",))
-@case(timeout_s=180, params=("regions", "rules", "concurrency", "life cycle"))
+@case(timeout_s=180, seconds=5, params=("regions", "rules", "concurrency", "life cycle"))
 def case_memory_of_a_device(group: str) -> None:
     _keeps("nvme-cmb", group)
 
 
 @by_interface(guests=("shared",))
-@case(timeout_s=180)
+@case(timeout_s=180, seconds=5)
 def case_sharing() -> None:
     functions = find_functions(EDU)
     try:

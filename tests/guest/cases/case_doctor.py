@@ -80,7 +80,7 @@ def unsafe_interrupts_refused(*interfaces: str) -> Iterator[None]:
             path.write_text(value)
 
 
-@case(timeout_s=60, guest=("default", "virtio-iommu", "groups", "no-iommu"))
+@case(timeout_s=60, seconds=4, guest=("default", "virtio-iommu", "groups", "no-iommu"))
 def case_no_probe_fails_for_root_and_for_a_user() -> None:
     def look() -> None:
         report = examine()
@@ -93,7 +93,7 @@ def case_no_probe_fails_for_root_and_for_a_user() -> None:
     in_child(lambda: (become_user(), look())[1], timeout_s=30)
 
 
-@case(timeout_s=150)
+@case(timeout_s=150, seconds=13)
 def case_the_command_prints_json_and_its_exit_code_is_the_answer() -> None:
     def run(*arguments: str) -> tuple[int, list[dict[str, object]]]:
         command = [sys.executable, "-m", "pymmio.cli", "doctor", "--json", *arguments]
@@ -143,7 +143,7 @@ def case_a_device_of_the_kernels_is_not_ready_and_does_not_open() -> None:
 
 
 @by_interface()
-@case(timeout_s=60)
+@case(timeout_s=60, seconds=4)
 def case_what_is_ready_opens() -> None:
     assert check("vfio").is_ready
     with bound_to_vfio(EDU) as edu:
@@ -156,7 +156,7 @@ def case_what_is_ready_opens() -> None:
 
 
 @by_interface()
-@case(timeout_s=60)
+@case(timeout_s=60, seconds=4)
 def case_a_user_gets_what_the_nodes_give() -> None:
     def without() -> None:
         become_user()

@@ -23,7 +23,7 @@ SHOWN_LINES = 60
 
 
 @by_interface("cdev", guests=("drivers",))
-@case(timeout_s=900)
+@case(timeout_s=900, seconds=140)
 def case_tests_of_the_drivers_pass() -> None:
     with bound_to_vfio(NVME) as nvme, bound_to_vfio(EDU) as edu:
         uris = {

@@ -18,7 +18,7 @@ from tests.guest.inside import NVME, find_function
 USER = 65534
 
 
-@case(timeout_s=120, params=("group", "cdev"))
+@case(timeout_s=120, seconds=11, params=("group", "cdev"))
 def case_a_user_without_root_runs_the_nvme_demo(interface: str) -> None:
     setup = access_setup(str(USER), memlock_bytes=256 << 20)
     nvme = find_function(NVME)

@@ -16,19 +16,19 @@ DEVICE = "nvme-cmb"
 GROUPS = tuple(VFIO_S390X.groups(DEVICE))
 
 
-@case(guest="s390x", timeout_s=900, params=GROUPS)
+@case(guest="s390x", timeout_s=900, seconds=9, params=GROUPS)
 def case_the_contract(group: str) -> None:
     with bound_to_vfio(NVME) as function:
         workload.contract(function.address, "auto", group)
 
 
-@case(guest="s390x", timeout_s=400, params=("regions", "rules"))
+@case(guest="s390x", timeout_s=400, seconds=9, params=("regions", "rules"))
 def case_the_contract_by_pread(group: str) -> None:
     with bound_to_vfio(NVME) as function:
         workload.contract(function.address, "pread", group)
 
 
-@case(guest="s390x", timeout_s=600, params=("regions", "rules"))
+@case(guest="s390x", timeout_s=600, seconds=14, params=("regions", "rules"))
 def case_the_contract_by_memory_io_instructions(group: str) -> None:
     with bound_to_vfio(NVME) as function:
         executed = run_preloaded("contract", function.address, "mio", group)

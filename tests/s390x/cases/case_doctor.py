@@ -21,7 +21,7 @@ def _doctor(*arguments: str) -> tuple[int, list[dict[str, str]]]:
     return done.returncode, findings
 
 
-@case(guest="s390x", timeout_s=150)
+@case(guest="s390x", timeout_s=150, seconds=9)
 def case_accessors_are_system_calls_here() -> None:
     status, findings = _doctor()
     print(json.dumps(findings, indent=1))
@@ -35,7 +35,7 @@ def case_accessors_are_system_calls_here() -> None:
     assert "put in at the first mapping" in processor["fault handler"]["seen"]
 
 
-@case(guest="s390x", timeout_s=200)
+@case(guest="s390x", timeout_s=200, seconds=9)
 def case_a_device_that_is_called_ready_opens() -> None:
     with bound_to_vfio(NVME) as function:
         status, findings = _doctor("--check", f"vfio:{function.address}")

@@ -41,7 +41,7 @@ def _both(region: Region, offset: int, width: int) -> tuple[type | None, type | 
     return (read and type(read), write and type(write))  # type: ignore[return-value]
 
 
-@case(guest="s390x", timeout_s=120, params=WAYS)
+@case(guest="s390x", timeout_s=120, seconds=4, params=WAYS)
 def case_places_that_no_access_may_go_to(access: str) -> None:
     with bound_to_vfio(NVME) as function:
         with pymmio.open_device(f"vfio:{function.address}", access=access) as device:
@@ -61,7 +61,7 @@ def case_places_that_no_access_may_go_to(access: str) -> None:
         assert _both(region, 0, 4) == (Closed, Closed)
 
 
-@case(guest="s390x", timeout_s=120, params=WAYS)
+@case(guest="s390x", timeout_s=120, seconds=4, params=WAYS)
 def case_memory_decoding_is_off(access: str) -> None:
     with bound_to_vfio(NVME) as function:
         with pymmio.open_device(f"vfio:{function.address}", access=access) as device:
@@ -80,7 +80,7 @@ def case_memory_decoding_is_off(access: str) -> None:
             assert region.read32(8) == 0x0001_0400
 
 
-@case(guest="s390x", timeout_s=120)
+@case(guest="s390x", timeout_s=120, seconds=4)
 def case_mapping_that_is_only_readable() -> None:
     with bound_to_vfio(NVME) as function:
         with pymmio.open_device(f"vfio:{function.address}") as device:
@@ -102,7 +102,7 @@ def case_mapping_that_is_only_readable() -> None:
                 mapping.close()
 
 
-@case(guest="s390x", timeout_s=120, params=("mapped", "mio"))
+@case(guest="s390x", timeout_s=120, seconds=4, params=("mapped", "mio"))
 def case_ways_that_this_machine_does_not_have(access: str) -> None:
     with bound_to_vfio(NVME) as function:
         with pymmio.open_device(f"vfio:{function.address}", access=access) as device:
@@ -111,7 +111,7 @@ def case_ways_that_this_machine_does_not_have(access: str) -> None:
             assert "syscall" in str(error), str(error)
 
 
-@case(guest="s390x", timeout_s=120)
+@case(guest="s390x", timeout_s=120, seconds=4)
 def case_device_memory_is_no_buffer() -> None:
     with bound_to_vfio(NVME) as function:
         with pymmio.open_device(f"vfio:{function.address}") as device:
@@ -120,7 +120,7 @@ def case_device_memory_is_no_buffer() -> None:
             assert _raised(lambda: memoryview(region)) is not None  # type: ignore[arg-type]
 
 
-@case(guest="s390x", timeout_s=300, params=("mio", "syscall"))
+@case(guest="s390x", timeout_s=300, seconds=4, params=("mio", "syscall"))
 def case_what_the_machine_says_is_the_cause(access: str) -> None:
     # Condition codes, status bytes and errnos that this machine never has, before a real device.
     with bound_to_vfio(NVME) as function:
@@ -130,7 +130,7 @@ def case_what_the_machine_says_is_the_cause(access: str) -> None:
     assert not any(executed[name] for name in unused), executed
 
 
-@case(guest="s390x", timeout_s=300, params=("mio", "syscall"))
+@case(guest="s390x", timeout_s=300, seconds=4, params=("mio", "syscall"))
 def case_a_doorbell_that_fails_ends_its_command_and_the_controller_comes_back(access: str) -> None:
     with bound_to_vfio(NVME) as function:
         run_preloaded("fail_a_doorbell", function.address, access)

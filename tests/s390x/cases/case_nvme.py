@@ -11,14 +11,19 @@ WAYS = ("syscall", "pread")
 HOW = ("msix", "polling")
 
 
-@case(guest="s390x", timeout_s=180, params=tuple(f"{way}-{how}" for way in WAYS for how in HOW))
+@case(
+    guest="s390x",
+    timeout_s=180,
+    seconds=5,
+    params=tuple(f"{way}-{how}" for way in WAYS for how in HOW),
+)
 def case_nvme_keeps_4_mib(mode: str) -> None:
     access, how = mode.split("-")
     with bound_to_vfio(NVME) as function:
         workload.keep_4_mib(function.address, access, how)
 
 
-@case(guest="s390x", timeout_s=240, params=HOW)
+@case(guest="s390x", timeout_s=240, seconds=5, params=HOW)
 def case_nvme_keeps_4_mib_by_memory_io_instructions(how: str) -> None:
     with bound_to_vfio(NVME) as function:
         executed = run_with_instructions("keep_4_mib", function.address, "mio", how)

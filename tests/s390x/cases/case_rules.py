@@ -66,13 +66,13 @@ def _report(subject: ReadySubject, rule: str, log: QemuLog) -> Report:
     return report
 
 
-@case(guest="s390x", timeout_s=240, params=WAYS)
+@case(guest="s390x", timeout_s=240, seconds=4, params=WAYS)
 def case_accessors_keep_the_rules(access: str) -> None:
     with bound_to_vfio(NVME) as function:
         workload.check_rules(function.address, access)
 
 
-@case(guest="s390x", timeout_s=300)
+@case(guest="s390x", timeout_s=300, seconds=4)
 def case_memory_io_instructions_keep_the_rules() -> None:
     with bound_to_vfio(NVME) as function:
         executed = run_with_instructions("check_rules", function.address, "mio")
@@ -81,7 +81,7 @@ def case_memory_io_instructions_keep_the_rules() -> None:
     assert executed[LOAD] == executed[STORE] == wanted, executed
 
 
-@case(guest="s390x", timeout_s=240)
+@case(guest="s390x", timeout_s=240, seconds=4)
 def case_system_calls_of_other_lengths_are_cut_by_the_kernel() -> None:
     buffer = page_buffer()
     with _recorded("syscall") as (device, log):
@@ -113,7 +113,7 @@ def case_system_calls_of_other_lengths_are_cut_by_the_kernel() -> None:
     assert pieces == wanted, text(report)
 
 
-@case(guest="s390x", timeout_s=240)
+@case(guest="s390x", timeout_s=240, seconds=4)
 def case_pread_and_pwrite_are_cut_as_the_preset_says() -> None:
     with _recorded("pread") as (device, log):
         region = device.handle.open_region(MEMORY)

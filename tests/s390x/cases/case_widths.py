@@ -26,7 +26,7 @@ def case_what_is_written_in_one_width_is_read_in_all(ways: str) -> None:
         workload.read_cells(function.address, reader)
 
 
-@case(guest="s390x", timeout_s=240)
+@case(guest="s390x", timeout_s=240, seconds=9)
 def case_one_memory_io_instruction_for_each_access() -> None:
     with bound_to_vfio(NVME) as function:
         _clear(function)
@@ -48,7 +48,7 @@ def case_copies_of_any_length_arrive_whole(access: str) -> None:
         workload.copy(function.address, access)
 
 
-@case(guest="s390x", timeout_s=240)
+@case(guest="s390x", timeout_s=240, seconds=9)
 def case_copies_by_memory_io_instructions_are_store_blocks() -> None:
     with bound_to_vfio(NVME) as function:
         executed = run_with_instructions("copy", function.address, "mio")
