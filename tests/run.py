@@ -62,12 +62,22 @@ class TierRun:
     def run(self) -> Result:
         """Prepare it and make its steps; ends with the first that fails."""
         start = time.monotonic()
-        result = Result(self._tier)
+        result = Result(self._tier, self._prepare())
+        if not result.reason:
+            self._make_steps(result)
+        result.seconds = time.monotonic() - start
+        return result
+
+    def _prepare(self) -> str:
+        """Return why the tier cannot run, "" if it can."""
+        if self._tier.prepare is None:
+            return ""
         with _preparing:
             reason = self._tier.prepare()
-        if reason:
-            result.reason = f"skipped: {reason}"
-        for step in () if reason else self._tier.steps:
+        return f"skipped: {reason}" if reason else ""
+
+    def _make_steps(self, result: Result) -> None:
+        for step in self._tier.steps:
             again.forget(self._cache)
             status = self._status(step, step.tests)
             failed = again.worth_another_run(status, self._cache) if step.tests else []
@@ -75,9 +85,7 @@ class TierRun:
                 result.again.append((step, failed))
             elif status != 0:
                 result.reason = self._failure(step, status)
-                break
-        result.seconds = time.monotonic() - start
-        return result
+                return
 
     def run_again(self, result: Result) -> None:
         """Run the tests that failed once more, and put down what comes of it."""

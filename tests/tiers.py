@@ -32,7 +32,7 @@ class Tier:
 
     name: str
     steps: tuple[Step, ...]
-    prepare: Callable[[], str | None] = lambda: None
+    prepare: Callable[[], str | None] | None = None
     seconds: int = 10
     cores: float = 1.0
     deadline_s: int = 1800
