@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from types import TracebackType
 from typing import Self
 
@@ -37,7 +38,26 @@ class Owner:
         try:
             self.close()
         except (PymmioError, OSError, BufferError) as later:
-            is_root_cause = later is error or getattr(later, "is_root_cause", False)
-            if is_root_cause or not isinstance(error, Exception):
+            failures = list(_failures(later, error))
+            if not isinstance(error, Exception) or any(map(_is_root_cause, failures)):
                 raise
-            error.add_note(f"and then, while closing: {later}")
+            for failure in failures:
+                error.add_note(f"and then, while closing: {failure}")
+                for note in getattr(failure, "__notes__", ()):
+                    error.add_note(note)
+
+
+def _failures(last: BaseException, before: BaseException | None) -> Iterator[BaseException]:
+    """Yield what went wrong while closing, ``before`` left out: the last and what led to it."""
+    seen = {id(before)}
+    failure: BaseException | None = last
+    cause: BaseException | None = None
+    while failure is not None and id(failure) not in seen:
+        seen.add(id(failure))
+        if failure is not cause:  # that one stands in the message already
+            yield failure
+        cause, failure = failure.__cause__, failure.__context__
+
+
+def _is_root_cause(failure: BaseException) -> bool:
+    return isinstance(failure, PymmioError) and failure.is_root_cause

@@ -36,9 +36,9 @@ class TearDown:
     def run(self, timeout_s: float) -> None:
         """Make the steps that are left, wait for those that another thread makes.
 
-        Raises the first failure, with the others as its notes, once; DeviceTimeout if they
-        are not done after ``timeout_s``, then they go on in the background.  Does nothing in a
-        step of its own.
+        Raises the first failure, or the root cause, with the others as its notes, once;
+        DeviceTimeout if they are not done after ``timeout_s``, then they go on in the
+        background.  Does nothing in a step of its own.
         """
         with self._lock:
             call = self._call
@@ -62,7 +62,7 @@ class TearDown:
 
     def _make(self) -> None:
         steps, self._left = self._left, []
-        first: BaseException | None = None
+        errors: list[Exception] = []
         for step in steps:
             self._now = step.what
             try:
@@ -72,9 +72,10 @@ class TearDown:
             except (PymmioError, OSError, BufferError) as error:
                 if isinstance(error, BufferBusy):
                     self._left.append(step)
-                if first is None:
-                    first = error
-                else:
-                    first.add_note(f"then, while closing {self._name}: {error}")
-        if first is not None:
-            raise first
+                errors.append(error)
+        if errors:
+            told = min(errors, key=lambda one: not getattr(one, "is_root_cause", False))
+            for other in errors:
+                if other is not told:
+                    told.add_note(f"then, while closing {self._name}: {other}")
+            raise told

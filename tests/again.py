@@ -15,6 +15,20 @@ def remembering(cache: Path) -> list[str]:
     return ["-o", f"cache_dir={cache}"]
 
 
+def remembered_in(arguments: list[str]) -> tuple[list[str], Path | None]:
+    """Return pytest's arguments without those of :func:`remembering`, and their cache."""
+    match arguments:
+        case ["-o", option, *rest] if option.startswith("cache_dir="):
+            return rest, Path(option.removeprefix("cache_dir="))
+    return arguments, None
+
+
+def remember(cache: Path, tests: list[str]) -> None:
+    """Put down which tests failed, as pytest does."""
+    _file(cache).parent.mkdir(parents=True, exist_ok=True)
+    _file(cache).write_text(json.dumps(dict.fromkeys(tests, True)))
+
+
 def forget(cache: Path) -> None:
     """Have the next run begin with nothing that failed."""
     _file(cache).unlink(missing_ok=True)

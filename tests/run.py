@@ -1,6 +1,7 @@
 """Run the tiers of tests and print the time of each: ``python -m tests.run [TIER ...]``.
 
-Tiers that fit into the machine run side by side; what each printed comes when it has ended.
+Tiers that fit into the machine run side by side; what each printed comes when it has ended, save
+what was installed for it, which is told at once.
 ``SIDE_BY_SIDE=0`` in the environment runs them one after the other, and shows all at once.
 Ends with 1 if a tier failed, or was skipped under CI=true.  A few tests that fail are run once
 more at the end, alone, and the tier says how many passed only then: the machines that this runs
@@ -27,8 +28,12 @@ from tests.tiers import ROOT, TIERS, Step, Tier
 IS_CI = os.environ.get("CI") == "true"
 CACHES = Path(".pytest_cache")
 
+INTERRUPTED = "failed: interrupted"
+
 _preparing = threading.Lock()
 """One tier at a time installs packages."""
+_stopped = threading.Event()
+"""Set by Ctrl-C: no tier begins anything any more."""
 
 
 @dataclass
@@ -46,6 +51,8 @@ class Result:
         """For the table: ``passed`` and how, or the reason."""
         if self.reason:
             return self.reason
+        if waiting := sum(len(tests) for _, tests in self.again) - self.passed_later:
+            return f"failed: {waiting} tests, which may be run once more"
         later = self.passed_later
         return f"passed, {later} at a second attempt" if later else "passed"
 
@@ -62,9 +69,13 @@ class TierRun:
     def run(self) -> Result:
         """Prepare it and make its steps; ends with the first that fails."""
         start = time.monotonic()
-        result = Result(self._tier, self._prepare())
-        if not result.reason:
-            self._make_steps(result)
+        result = Result(self._tier)
+        try:
+            result.reason = self._prepare()
+            if not result.reason:
+                self._make_steps(result)
+        except OSError as error:
+            result.reason = f"failed: {error}"
         result.seconds = time.monotonic() - start
         return result
 
@@ -73,11 +84,14 @@ class TierRun:
         if self._tier.prepare is None:
             return ""
         with _preparing:
-            reason = self._tier.prepare()
-        return f"skipped: {reason}" if reason else ""
+            reason = INTERRUPTED if _stopped.is_set() else self._tier.prepare()
+        return f"skipped: {reason}" if reason and reason != INTERRUPTED else reason or ""
 
     def _make_steps(self, result: Result) -> None:
         for step in self._tier.steps:
+            if _stopped.is_set():
+                result.reason = INTERRUPTED
+                return
             again.forget(self._cache)
             status = self._status(step, step.tests)
             failed = again.worth_another_run(status, self._cache) if step.tests else []
@@ -133,14 +147,8 @@ def side_by_side(tiers: Sequence[Tier], cores: float) -> Iterator[Result]:
     pending = sorted(tiers, key=lambda tier: -tier.seconds * tier.cores)
     running: dict[Future[Result], Tier] = {}
     with TemporaryDirectory(prefix="pymmio-") as logs, ThreadPoolExecutor(len(tiers)) as pool:
-        while pending or running:
-            for tier in list(pending):
-                busy = sum(other.cores for other in running.values())
-                if busy and busy + tier.cores > cores:
-                    continue
-                pending.remove(tier)
-                print(f"--- {tier.name} has begun", flush=True)
-                running[pool.submit(TierRun(tier, Path(logs, tier.name)).run)] = tier
+
+        def ended() -> Iterator[Result]:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 tier = running.pop(future)
                 print(f"=== {tier.name}", flush=True)
@@ -148,6 +156,22 @@ def side_by_side(tiers: Sequence[Tier], cores: float) -> Iterator[Result]:
                 if log.exists():
                     print(log.read_text(errors="replace"), flush=True)
                 yield future.result()
+
+        try:
+            while pending or running:
+                for tier in list(pending):
+                    busy = sum(other.cores for other in running.values())
+                    if busy and busy + tier.cores > cores:
+                        continue
+                    pending.remove(tier)
+                    print(f"--- {tier.name} has begun", flush=True)
+                    running[pool.submit(TierRun(tier, Path(logs, tier.name)).run)] = tier
+                yield from ended()
+        except KeyboardInterrupt:  # their processes got it, too
+            _stopped.set()
+            while running:
+                list(ended())
+            raise
 
 
 def in_turn(tiers: Sequence[Tier]) -> Iterator[Result]:
@@ -163,10 +187,10 @@ def main(names: list[str]) -> int:
     if unknown := [name for name in names if name not in known]:
         print(f"no such tier: {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
         return 2
-    tiers = [known[name] for name in names] or TIERS
+    tiers = [known[name] for name in dict.fromkeys(names)] or TIERS
     start = time.monotonic()
     if len(tiers) > 1 and os.environ.get("SIDE_BY_SIDE", "1") != "0":
-        results = list(side_by_side(tiers, os.cpu_count() or 1))
+        results = list(side_by_side(tiers, len(os.sched_getaffinity(0))))
     else:
         results = list(in_turn(tiers))
     for result in results:

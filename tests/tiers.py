@@ -8,6 +8,8 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.bigendian import SUITE
+
 ROOT = Path(__file__).resolve().parent.parent
 PYTHON = sys.executable
 BIN = Path(PYTHON).parent
@@ -90,6 +92,12 @@ def _prepare_arch() -> str | None:
     return _first_failing(("tests.arch.needs", "--install"))
 
 
+def _prepare_big_endian() -> str | None:
+    """Install what building and emulating needs, and what the unit tests need."""
+    _prepare_unit()
+    return _prepare_arch()
+
+
 def _prepare_s390x() -> str | None:
     """Fetch an s390x QEMU, kernel and Python into the cache."""
     return _first_failing(("tests.s390x.needs", "--install"))
@@ -123,8 +131,8 @@ TIERS = (
     Tier("arch", (_pytest("tests/arch"),), _prepare_arch, seconds=80, cores=0.8),
     Tier(
         "big-endian",
-        (_pytest("tests/bigendian"), _run(PYTHON, "-m", "tests.bigendian.run")),
-        _prepare_arch,
+        (_pytest("tests/bigendian"), Step((PYTHON, "-m", "tests.bigendian.run"), SUITE)),
+        _prepare_big_endian,
         seconds=460,
         cores=1.7,
     ),

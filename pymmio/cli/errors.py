@@ -73,7 +73,7 @@ def exit_code(error: BaseException) -> ExitCode:
 def report(error: BaseException) -> ExitCode:
     """Print one line about ``error`` on standard error; return the exit code.
 
-    Nothing is printed for Ctrl-C itself: the person knows.
+    Nothing is printed for Ctrl-C itself, unless it has notes: the person knows.
     """
     code = exit_code(error)
     if isinstance(error, _NO_ARGUMENTS):
@@ -83,8 +83,11 @@ def report(error: BaseException) -> ExitCode:
         import traceback
 
         traceback.print_exception(error, file=sys.stderr)
-    if not isinstance(error, (KeyboardInterrupt, click.exceptions.Abort)):
-        click.echo(_line(error, code), err=True)
+    notes: list[str] = getattr(error, "__notes__", [])
+    is_interrupt = isinstance(error, (KeyboardInterrupt, click.exceptions.Abort))
+    if notes or not is_interrupt:
+        told = "pymmio: interrupted" if is_interrupt else _line(error, code)
+        click.echo(_flat("; ".join([told, *notes])), err=True)
     return code
 
 
@@ -93,9 +96,9 @@ def _line(error: BaseException, code: ExitCode) -> str:
         case click.UsageError():
             path = error.ctx.command_path if error.ctx else "pymmio"
             message = error.format_message().rstrip(".")
-            return _flat(f"{path}: {message[:1].lower()}{message[1:]} (see {path} --help)")
+            return f"{path}: {message[:1].lower()}{message[1:]} (see {path} --help)"
         case click.ClickException():
-            return _flat(f"pymmio: {error.format_message()}")
+            return f"pymmio: {error.format_message()}"
     text = str(error)
     if isinstance(error, OSError) and error.filename is not None:
         text = f"{error.filename}: {error.strerror}"
@@ -106,8 +109,7 @@ def _line(error: BaseException, code: ExitCode) -> str:
             f"internal error, please report it: {type(error).__name__}: {text}"
             f" ({TRACEBACK_VARIABLE}=1 shows where)"
         )
-    notes: list[str] = getattr(error, "__notes__", [])
-    return _flat("; ".join([f"pymmio: {text or type(error).__name__}", *notes]))
+    return f"pymmio: {text or type(error).__name__}"
 
 
 def _flat(text: str) -> str:

@@ -1,8 +1,8 @@
 """Run the test suite under a big-endian Python: s390x, emulated by qemu-user.
 
-``python -m tests.bigendian.run [PYTEST ARGUMENTS]``; without arguments SUITE, then CASES with
-memory-I/O instructions and system calls emulated (tests/arch/mio), then MAPPED with all mappings
-reached in these ways.
+``python -m tests.bigendian.run [PYTEST ARGUMENTS]``; without arguments, or with the whole SUITE,
+all of that, then CASES with memory-I/O instructions and system calls emulated (tests/arch/mio),
+then MAPPED with all mappings reached in these ways.
 
 ``--python ARGUMENTS`` runs that Python instead of pytest.  ``--way mio|syscall PYTEST ARGUMENTS``
 forces the way of all mappings.
@@ -18,19 +18,19 @@ import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from tests import again
 from tests.arch.build import BuildFailed
 from tests.arch.python import ensure_python
+from tests.bigendian import SUITE
 from tests.bigendian.stage import S390X, ForeignCode, make, name_of_stage
 from tests.debian import PackagesUnavailable
 from tests.guest.cache import locked
 from tests.guest.process import IF_PARENT
 
-SUITE = ("tests/unit", "tests/property", "tests/contract", "tests/drivers")
 CASES = ("tests/bigendian/cases/case_ways.py",)
 MAPPED = ("tests/unit/mmio", "tests/unit/test_refusals.py")
 WAYS = ("mio", "syscall")
@@ -38,6 +38,7 @@ WAYS = ("mio", "syscall")
 # small files that ask everything of a backend.
 COST = {"tests/unit/cli/": 3, "tests/contract/": 25}
 NO_TESTS_RAN = 5  # pytest's status
+OTHERWISE_BAD = 3  # as pytest's status for what is no failure of a test
 SLOW_S = 120  # a test that takes longer says where it hangs
 PYTEST = (
     *("-m", "pytest", "-q", "-p", "tests.bigendian.plugin"),
@@ -78,7 +79,7 @@ class Part:
 class Outcome:
     """How a part ended."""
 
-    status: int
+    status: int | None  #: None where it did not end in time
     said: str
     seconds: float
 
@@ -143,45 +144,43 @@ def _do(python: Path, arguments: list[str]) -> int:
         return subprocess.run(command, cwd=project, env=_environment()).returncode
     if arguments[:1] == ["--way"]:
         return _show(python, [Part(tuple(arguments[2:]), arguments[1])])
-    if arguments:
-        return _show(python, [Part(tuple(arguments))])
-    return _show(python, parts(python.parents[1] / "project"))
+    tests, cache = again.remembered_in(arguments)
+    if tests and tests != [*SUITE]:
+        return _show(python, [Part(tuple(tests))], cache)
+    return _show(python, parts(python.parents[1] / "project"), cache)
 
 
-def _show(python: Path, wanted: list[Part]) -> int:
-    """Run parts side by side; print what each says when it is over; return 1 if one failed.
+def _show(python: Path, wanted: list[Part], cache: Path | None = None) -> int:
+    """Run parts side by side; print what each says when it is over.
 
-    A few tests of a part that fail are run once more at the end, alone.
+    Returns pytest's status.  ``cache`` is told which tests failed, if that is all that is wrong.
     """
-    bad = False
-    later: list[Part] = []
-
+    failed: list[str] = []
+    bad = 0
     with TemporaryDirectory(prefix="pymmio-") as caches, ThreadPoolExecutor(PROCESSES) as pool:
 
         def run(number: int, part: Part) -> tuple[Part, Outcome, Path]:
-            cache = Path(caches, str(number))
-            return part, _outcome(python, part, cache), cache
+            own = Path(caches, str(number))
+            return part, _outcome(python, part, own), own
 
         for ended in as_completed([pool.submit(run, *one) for one in enumerate(wanted)]):
-            part, outcome, cache = ended.result()
+            part, outcome, own = ended.result()
             outcome.show(part)
-            if failed := again.worth_another_run(outcome.status, cache):
-                later.append(replace(part, arguments=tuple(failed)))
-            else:
-                bad |= not outcome.is_good
-    for part in later:
-        print("--- once more, alone:", flush=True)
-        outcome = _outcome(python, part)
-        outcome.show(part)
-        bad |= not outcome.is_good
-    return int(bad)
+            if outcome.is_good:
+                continue
+            names = again.worth_another_run(outcome.status, own)
+            failed += names
+            if not names or part.variables(python):  # one test alone is not what such a part is
+                bad = OTHERWISE_BAD
+    if failed and cache is not None and not bad:
+        again.remember(cache, failed)
+    return bad or (again.TESTS_FAILED if failed else 0)
 
 
-def _outcome(python: Path, part: Part, cache: Path | None = None) -> Outcome:
+def _outcome(python: Path, part: Part, cache: Path) -> Outcome:
     """Run a part; ``cache`` is where it remembers what failed."""
-    remembering = ["-p", "no:cacheprovider"] if cache is None else again.remembering(cache)
     start = time.monotonic()
-    command = [*part.command(), *remembering]
+    command = [*part.command(), *again.remembering(cache)]
     status, said = _captured(python, command, **part.variables(python))
     return Outcome(status, said, time.monotonic() - start)
 
@@ -202,8 +201,8 @@ def _environment(**variables: str) -> dict[str, str]:
     )
 
 
-def _captured(python: Path, arguments: list[str], **variables: str) -> tuple[int, str]:
-    """Return status and output; what the process left running is ended.
+def _captured(python: Path, arguments: list[str], **variables: str) -> tuple[int | None, str]:
+    """Return status, None if it took too long, and output; what the process left running is ended.
 
     The output goes to a file: a pipe would be open as long as any process that was left behind.
     """
@@ -219,9 +218,9 @@ def _captured(python: Path, arguments: list[str], **variables: str) -> tuple[int
         )
         late = ""
         try:
-            status = process.wait(DEADLINE_S)
+            status: int | None = process.wait(DEADLINE_S)
         except subprocess.TimeoutExpired:
-            status, late = 1, f"\nmore than {DEADLINE_S:.0f} s"
+            status, late = None, f"\nmore than {DEADLINE_S:.0f} s"
         finally:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)

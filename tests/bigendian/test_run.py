@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from tests import again
 from tests.bigendian import run
 
 LEAVES_A_PROCESS = """
@@ -55,7 +56,7 @@ def test_a_part_that_takes_too_long_says_so(python: Path, monkeypatch: pytest.Mo
     monkeypatch.setattr(run, "DEADLINE_S", 3.0)
     wait = "print('waiting', flush=True); import time; time.sleep(600)"
     status, output = run._captured(python, ["-c", wait])
-    assert (status, output) == (1, "waiting\n\nmore than 3 s")
+    assert (status, output) == (None, "waiting\n\nmore than 3 s")
 
 
 def test_parts_have_every_test_once_and_are_about_as_long(tmp_path: Path) -> None:
@@ -65,3 +66,43 @@ def test_parts_have_every_test_once_and_are_about_as_long(tmp_path: Path) -> Non
     suite = {f for folder in run.SUITE for f in (root / folder).rglob("test_*.py")}
     assert suite <= set(files)
     assert len(files) == len(set(files))
+
+
+# --- what a run of several parts comes to ---------------------------------------------------
+
+GOOD, BAD = run.Part(("good",)), run.Part(("bad",))
+FORCED = run.Part(("bad",), way="mio")
+
+
+def shown(
+    monkeypatch: pytest.MonkeyPatch, cache: Path, parts: list[run.Part], *, status: int | None
+) -> int:
+    """Have the parts called "bad" end with ``status``, and one test that failed."""
+
+    def outcome(python: Path, part: run.Part, own: Path) -> run.Outcome:
+        if "good" in part.arguments:
+            return run.Outcome(0, "1 passed", 0.0)
+        again.remember(own, ["tests/unit/test_a.py::test_b"])
+        return run.Outcome(status, "1 failed", 0.0)
+
+    monkeypatch.setattr(run, "_outcome", outcome)
+    return run._show(Path("/a/b/c/python"), parts, cache)
+
+
+def test_tests_that_failed_may_be_run_once_more(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert shown(monkeypatch, tmp_path, [GOOD], status=0) == 0
+    assert again.worth_another_run(1, tmp_path) == []
+    assert shown(monkeypatch, tmp_path, [GOOD, BAD], status=1) == 1
+    assert again.worth_another_run(1, tmp_path) == ["tests/unit/test_a.py::test_b"]
+
+
+@pytest.mark.parametrize(
+    ("part", "status"), [(BAD, 3), (BAD, None), (BAD, -9), (FORCED, 1), (FORCED, 3)]
+)
+def test_what_is_more_than_a_failed_test_is_bad(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, part: run.Part, status: int | None
+) -> None:
+    assert shown(monkeypatch, tmp_path, [GOOD, part], status=status) == run.OTHERWISE_BAD
+    assert again.worth_another_run(1, tmp_path) == []

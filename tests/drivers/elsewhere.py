@@ -1,7 +1,7 @@
 """Run the drivers' tests on devices of another backend: ``python -m tests.drivers.elsewhere NAME``.
 
 ``vfio-user``: models that other processes serve.  ``qemu``: QEMU's devices.  Further arguments
-are pytest's; without any, all tests of drivers.  Chosen are those that take any device; those
+are pytest's; without a path, all tests of drivers.  Chosen are those that take any device; those
 that need the model itself (its hooks, its options) drive the model in this process in any case.
 """
 
@@ -56,10 +56,10 @@ def main(arguments: list[str]) -> int:
     name, *rest = arguments
     with BACKENDS[name]() as uris:
         environment = {f"PYMMIO_TEST_{kind.upper()}": uri for kind, uri in uris.items()}
-        command = [sys.executable, "-m", "pytest", "-q", "-p", __spec__.name]
-        done = subprocess.run(
-            [*command, *(rest or ["tests/drivers"])], cwd=ROOT, env=os.environ | environment
-        )
+        has_path = any((ROOT / argument.partition("::")[0]).exists() for argument in rest)
+        chosen = [*rest] if has_path else [*rest, "tests/drivers"]
+        command = [sys.executable, "-m", "pytest", "-q", "-p", __spec__.name, *chosen]
+        done = subprocess.run(command, cwd=ROOT, env=os.environ | environment)
     return done.returncode
 
 

@@ -7,6 +7,7 @@ run as root, else prints the one line that would.  Without it those tests are sk
 from __future__ import annotations
 
 import argparse
+import platform
 import sys
 
 from tests.needs import Need, missing, report_or_install
@@ -17,6 +18,7 @@ NEEDS = (
     Need("bash", command="bash"),
     Need("zsh", command="zsh"),
     Need("fish", command="fish"),
+    Need("qemu-user", command=f"qemu-{platform.machine()}"),
 )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import ExitStack
 
 import pytest
 
 from pymmio.errors import BufferBusy, ReplayIncomplete, ReplayMismatch
 from pymmio.owner import Owner
+from pymmio.teardown import Step, TearDown
 
 
 class Held(Owner):
@@ -52,6 +54,57 @@ def test_a_root_cause_is_told_before_what_it_led_to() -> None:
     with pytest.raises(ReplayMismatch, match="the cause") as told:
         end_by(Held(ReplayMismatch("the cause")), ValueError("what it led to"))
     assert isinstance(told.value.__context__, ValueError)
+
+
+def test_all_that_closing_says_is_told() -> None:
+    class Two(Owner):
+        def close(self) -> None:
+            with ExitStack() as stack:
+                for number in (2, 1):
+                    stack.callback(end_by, Held(OSError(5, f"step {number}")), None)
+
+    first = OSError(5, "noted")
+    first.add_note("with a note of its own")
+    with pytest.raises(ValueError, match="the reason") as told, Two():
+        raise ValueError("the reason")
+    assert told.value.__notes__ == [
+        f"and then, while closing: [Errno 5] step {number}" for number in (2, 1)
+    ]
+    with pytest.raises(ValueError, match="the reason") as told:
+        end_by(Held(first), ValueError("the reason"))
+    assert told.value.__notes__ == [
+        "and then, while closing: [Errno 5] noted",
+        "with a note of its own",
+    ]
+
+
+def test_a_cause_stands_in_the_message_and_is_not_told_again() -> None:
+    class Explains(Owner):
+        def close(self) -> None:
+            try:
+                raise OSError(5, "below")
+            except OSError as error:
+                raise BufferBusy("a view exists") from error
+
+    with pytest.raises(ValueError, match="the reason") as told, Explains():
+        raise ValueError("the reason")
+    assert told.value.__notes__ == ["and then, while closing: a view exists"]
+
+
+def test_a_root_cause_among_several_is_told() -> None:
+    steps = [
+        Step("a", Held(BufferBusy("a view exists")).close),
+        Step("b", Held(ReplayMismatch("the cause")).close),
+    ]
+    tear_down = TearDown("x", steps)
+
+    class Two(Owner):
+        def close(self) -> None:
+            tear_down.run(10)
+
+    with pytest.raises(ReplayMismatch, match="the cause") as told, Two():
+        raise ValueError("what it led to")
+    assert told.value.__notes__ == ["then, while closing x: a view exists"]
 
 
 def test_the_same_error_is_told_once() -> None:

@@ -85,6 +85,21 @@ def test_notes_are_part_of_the_line(capsys: pytest.CaptureFixture[str]) -> None:
     assert reported(error, capsys) == "pymmio: gone; then, while closing x: also gone\n"
 
 
+@pytest.mark.parametrize(
+    ("error", "line"),
+    [
+        (click.UsageError("no such thing"), "pymmio: no such thing (see pymmio --help); busy\n"),
+        (click.FileError("a", "no"), "pymmio: Could not open file 'a': no; busy\n"),
+        (click.exceptions.Abort(), "pymmio: interrupted; busy\n"),
+    ],
+)
+def test_notes_of_wrong_usage_are_part_of_the_line(
+    error: Exception, line: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    error.add_note("busy")
+    assert reported(error, capsys) == line
+
+
 def test_an_error_of_the_system_names_the_file(capsys: pytest.CaptureFixture[str]) -> None:
     error = FileNotFoundError(errno.ENOENT, "No such file or directory", "disk.img")
     assert reported(error, capsys) == "pymmio: disk.img: No such file or directory\n"
