@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from edu_registers import DMA_COMMAND, Registers
@@ -12,6 +11,7 @@ from edu_registers import DMA_COMMAND, Registers
 import pymmio
 from pymmio.arch.barriers import dma_rmb, dma_wmb
 from pymmio.errors import BadArgument, DeviceNotFound
+from pymmio.owner import Owner
 
 MAGIC = 0x00ED
 DEVICE_BUFFER = 0x40000  # where the device has its own memory, as its DMA engine sees it
@@ -19,7 +19,7 @@ DEVICE_BUFFER_SIZE = 4096
 ADDRESS_BITS = 28  # the device drives no more address lines
 
 
-class Edu:
+class Edu(Owner):
     """An edu device.  Close it, or use it in a ``with`` statement."""
 
     def __init__(self, device: pymmio.Device) -> None:
@@ -43,17 +43,6 @@ class Edu:
     def close(self) -> None:
         """Stop the device and give everything back."""
         self.device.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
     def is_alive(self, pattern: int = 0x5A5A_A5A5) -> bool:
         """Ask the device to invert a number."""

@@ -6,6 +6,7 @@ A model lives behind a :class:`ModelHost`.  It does not know how it is served.
 from __future__ import annotations
 
 import abc
+import inspect
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
@@ -90,6 +91,15 @@ class DeviceModel(abc.ABC):
     """Vendor-specific capabilities: what stands behind the length byte of each."""
 
     host: ModelHost
+
+    @classmethod
+    def offered_options(cls) -> dict[str, object]:
+        """Return the options and their defaults: the keyword arguments, None without a default."""
+        return {
+            name: None if one.default is one.empty else one.default
+            for name, one in inspect.signature(cls).parameters.items()
+            if one.kind not in (one.VAR_KEYWORD, one.VAR_POSITIONAL)
+        }
 
     def attach(self, host: ModelHost) -> None:
         """Called once, before any other call."""

@@ -29,6 +29,7 @@ REGIONS = (*(f"bar{index}" for index in range(6)), "rom", "config")
 """Regions by name, in the order of their numbers in VFIO."""
 
 _MODEL_GROUP = "pymmio.models"
+_NOT_SERVED = "replay"  # opens by itself; known here by its name, to import nothing
 _DRIVER_GROUP = "pymmio.drivers"
 
 
@@ -70,8 +71,9 @@ def complete_driver(
 def complete_model(
     ctx: click.Context, parameter: click.Parameter, incomplete: str
 ) -> list[CompletionItem]:
-    """Give the names of the installed device models."""
-    return _matching(((name, "") for name in _names(_MODEL_GROUP)), incomplete)
+    """Give the names of the installed device models that can be served."""
+    names = (name for name in _names(_MODEL_GROUP) if name != _NOT_SERVED)
+    return _matching(((name, "") for name in names), incomplete)
 
 
 def complete_from(names: Iterable[str], incomplete: str) -> list[CompletionItem]:

@@ -157,7 +157,7 @@ def _print_models() -> None:
     import importlib
     from importlib.metadata import entry_points
 
-    from pymmio.backend.served import MODEL_GROUP, model_options
+    from pymmio.backend.served import MODEL_GROUP
     from pymmio.cli.output import print_plain
 
     for entry in sorted(entry_points(group=MODEL_GROUP)):
@@ -166,8 +166,8 @@ def _print_models() -> None:
             continue
         about = (importlib.import_module(entry.module).__doc__ or "").strip().splitlines()
         print_plain(f"{entry.name}: {about[0] if about else ''}")
-        options = [_option_text(*option) for option in model_options(model).items()]
-        print_plain(click.wrap_text(" ".join(options), 98, "    ", "    "))
+        if options := [_option_text(*option) for option in model.offered_options().items()]:
+            print_plain(click.wrap_text(" ".join(options), 98, "    ", "    "))
 
 
 def _option_text(name: str, default: object) -> str:

@@ -10,7 +10,7 @@ __all__ = ["DmaInFront"]
 
 
 class DmaInFront:
-    """A :class:`~pymmio.handle.DmaHandle` that hands everything on to ``inner``."""
+    """A :class:`~pymmio.handle.DmaHandle` that hands on to ``inner`` what that must have."""
 
     def __init__(self, inner: DmaHandle) -> None:
         self.inner = inner

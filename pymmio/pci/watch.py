@@ -209,7 +209,7 @@ class Watch(AsyncIterator[HotplugEvent], Owner):
         error: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        self.close()
+        self.__exit__(kind, error, traceback)
 
     def __repr__(self) -> str:
         return f"<Watch of PCI events from {self.source}{', closed' if self.closed else ''}>"

@@ -139,7 +139,7 @@ class Boot:
 
     @property
     def weight(self) -> float:
-        """About how many seconds it takes."""
+        """About how many seconds its cases take."""
         return _weight(self._calls)
 
     def run(self) -> None:

@@ -114,6 +114,35 @@ def test_a_guest_with_many_cases_is_booted_more_than_once(
     ]
 
 
+WEIGHTS = """
+from tests.guest.case import case
+from tests.guest.interfaces import by_interface
+
+@by_interface("cdev", guests=("default",))
+@case(seconds=100)
+def case_long(): pass
+"""
+MANY = "".join(f"def case_{n}(): pass\n" for n in range(6))
+
+
+def test_boots_are_about_as_long_and_the_longest_begins(
+    pytester: pytest.Pytester, fake: FakeGuest, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plugin, "SIDE_BY_SIDE", 2)
+    monkeypatch.setattr(plugin, "MANY_CASES", 4)
+    pytester.makepyfile(case_more=MANY, case_weight=WEIGHTS)
+    pytest_in(pytester)
+    of_default = [calls for name, calls in fake.boots if name == "default"]
+    assert sorted(of_default, key=len)[0] == ["case_long[cdev]"]
+    assert sorted(map(len, of_default)) == [1, 11]
+    monkeypatch.setattr(plugin, "SIDE_BY_SIDE", 1)
+    monkeypatch.setattr(plugin, "MANY_CASES", 100)
+    fake.boots.clear()
+    pytester.makepyfile(case_weight=WEIGHTS.replace('"default"', '"other"'))
+    pytest_in(pytester)
+    assert [name for name, _ in fake.boots] == ["other", "default"]
+
+
 def test_what_keeps_a_guest_from_starting_fails_each_of_its_cases(
     pytester: pytest.Pytester, fake: FakeGuest, monkeypatch: pytest.MonkeyPatch
 ) -> None:

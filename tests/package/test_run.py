@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -156,8 +157,76 @@ def test_the_longest_begins_and_one_that_needs_more_than_there_is_runs_alone(
     assert [one.tier.name for one in run.side_by_side(tiers, 2.0)] == ["large", "small"]
 
 
-def test_the_whole_of_the_machine_is_used_by_no_more_than_there_is() -> None:
+def test_no_tier_needs_more_processors_than_ci_has() -> None:
     assert all(0 < tier.cores <= 2 for tier in TIERS)  # what CI has
+
+
+# --- what the whole comes to -----------------------------------------------------------------
+
+PASSES, FAILS = (Step((sys.executable, "-c", f"exit({n})")) for n in (0, 1))
+
+
+def whole(monkeypatch: pytest.MonkeyPatch, *tiers: Tier, ci: bool = False) -> int:
+    monkeypatch.setattr(run, "TIERS", tiers)
+    monkeypatch.setattr(run, "IS_CI", ci)
+    return run.main([])
+
+
+@pytest.mark.parametrize("one_by_one", [False, True])
+def test_a_table_ends_the_run(monkeypatch, capsys, one_by_one: bool) -> None:
+    monkeypatch.setenv("SIDE_BY_SIDE", "0" if one_by_one else "1")
+    first, last = Tier("first", (PASSES,)), Tier("last", (PASSES,), seconds=99)
+    assert whole(monkeypatch, first, last) == 0
+    table = capsys.readouterr().out.rpartition("tier  ")[2].splitlines()
+    assert [line.split()[0] for line in table] == ["seconds", "first", "last", "all"]
+    assert [line.split()[2] for line in table[1:3]] == ["passed", "passed"]
+
+
+def test_a_tier_that_failed_is_the_status(monkeypatch) -> None:
+    assert whole(monkeypatch, Tier("good", (PASSES,)), Tier("bad", (FAILS,))) == 1
+
+
+def test_a_tier_that_was_skipped_counts_only_in_ci(monkeypatch, capsys) -> None:
+    tiers = Tier("good", (PASSES,)), Tier("odd", (PASSES,), lambda: "no compiler")
+    assert whole(monkeypatch, *tiers) == 0
+    assert whole(monkeypatch, *tiers, ci=True) == 1
+    assert "skipped: no compiler" in capsys.readouterr().out
+
+
+def test_a_tier_that_cannot_be_started_leaves_the_others(monkeypatch, capsys) -> None:
+    missing = Tier("missing", (Step(("/no/such/program",)),))
+    assert whole(monkeypatch, missing, Tier("good", (PASSES,))) == 1
+    shown = capsys.readouterr().out
+    assert "failed: [Errno 2]" in shown
+    assert "passed" in shown
+
+
+def test_ctrl_c_lets_nothing_begin_any_more(tmp_path: Path) -> None:
+    program = f"""
+import os, signal, sys, threading
+from pathlib import Path
+from tests import run
+from tests.tiers import Step, Tier
+here = Path({str(tmp_path)!r})
+def prepare():
+    os.killpg(0, signal.SIGINT)
+    run._stopped.wait(60)
+def late():
+    (here / "prepared").touch()
+mark = Step((sys.executable, "-c", f"open({{str(here / 'ran')!r}}, 'w')"))
+run.TIERS = (Tier("a", (mark,), prepare, seconds=99), Tier("b", (mark,), late))
+sys.exit(run.main([]))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        start_new_session=True,
+    )
+    assert done.returncode == -signal.SIGINT, done.stderr
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_runner_refuses_unknown_names() -> None:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import sys
 from contextlib import ExitStack
-from types import TracebackType
 from typing import Self
 
 from pymmio import Device, open_device
 from pymmio.arch.barriers import dma_wmb
 from pymmio.errors import BadArgument, ProtocolError, Unsupported
+from pymmio.owner import Owner
 from pymmio.pci import PciMatch
 from pymmio.regs import RO, W1C, WO, Field, Reg, Register, RegisterFile
 
@@ -73,7 +73,7 @@ REGISTERS = Registers
 REGISTER_BAR = 0
 
 
-class CrcCard:
+class CrcCard(Owner):
     """A CRC card; use it in a ``with`` statement.  For one thread."""
 
     def __init__(self, device: Device) -> None:
@@ -132,17 +132,6 @@ class CrcCard:
     def close(self) -> None:
         """Switch the card off and give it back; closing twice is fine."""
         self._undo.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ from pymmio_drivers.nvme.queue import QueueOwner, QueuePair
 from pymmio_drivers.nvme.registers import cq_doorbell_offset, sq_doorbell_offset
 from pymmio_drivers.nvme.structures import IdentifyController
 
-__all__ = ["Halt", "Machine", "Owner", "Settings"]
+__all__ = ["Halt", "Machine", "MachineOwner", "Settings"]
 
 ADMIN_DEPTH = 32  # AQA has 12 bits; MQES does not hold for admin queues
 ADMIN_TRANSFER = 1 << 16
@@ -51,7 +51,7 @@ class Halt(enum.Enum):
     UNSAFE = "unsafe"  #: nothing worked; its memory must stay as it is
 
 
-class Owner(QueueOwner, Protocol):
+class MachineOwner(QueueOwner, Protocol):
     """Whom a machine tells what it cannot mend itself."""
 
     def explained(self, error: Closed) -> PymmioError:
@@ -71,7 +71,7 @@ class Machine:
         device: Device,
         region: Region,
         lifecycle: Lifecycle,
-        owner: Owner,
+        owner: MachineOwner,
         settings: Settings,
         on_close: Callable[[Callable[[], None]], object],
     ) -> None:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING
 
-from pymmio_drivers.nvme.errors import NamespaceNotFound
+from pymmio_drivers.nvme.errors import InvalidNamespace, NamespaceNotFound
 from pymmio_drivers.nvme.namespace import Namespace
 
 if TYPE_CHECKING:
@@ -33,6 +33,18 @@ class Namespaces(Mapping[int, Namespace]):
             identity = self._controller.admin.identify_namespace(nsid)
             self._known[nsid] = Namespace(self._controller, nsid, identity)
         return self._known[nsid]
+
+    def usable(
+        self, left_out: Callable[[InvalidNamespace], object] = lambda error: None
+    ) -> list[Namespace]:
+        """Return all that have blocks; ``left_out`` is told of each other one, and why."""
+        found = []
+        for nsid in self._nsids:
+            try:
+                found.append(self[nsid])
+            except InvalidNamespace as error:  # no blocks, or detached meanwhile
+                left_out(error)
+        return found
 
     def __iter__(self) -> Iterator[int]:
         return iter(self._nsids)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Mapping
 from importlib.metadata import entry_points
 
 from pymmio.backend.model import DeviceModel
 from pymmio.errors import DeviceNotFound, UriError
 
-__all__ = ["MODEL_GROUP", "make_model", "model_names", "model_options"]
+__all__ = ["MODEL_GROUP", "make_model", "model_names"]
 
 MODEL_GROUP = "pymmio.models"
 
@@ -17,15 +16,6 @@ MODEL_GROUP = "pymmio.models"
 def model_names() -> list[str]:
     """Return the names of the models that are installed."""
     return sorted({entry.name for entry in entry_points(group=MODEL_GROUP)})
-
-
-def model_options(make: type[DeviceModel]) -> dict[str, object]:
-    """Return the options that a model's class takes, with their defaults: its keyword arguments."""
-    return {
-        name: option.default
-        for name, option in inspect.signature(make).parameters.items()
-        if option.kind is not inspect.Parameter.VAR_KEYWORD
-    }
 
 
 def make_model(name: str, options: Mapping[str, str], *, asked: str) -> DeviceModel:

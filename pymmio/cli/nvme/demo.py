@@ -108,7 +108,7 @@ def demo(
         say(f"{target.uri}: controller ready after {ready_ms:.0f} ms")
         if not as_json:
             show_controller(controller, title="identify controller")
-            show_namespaces(list(controller.namespaces.values()))
+            show_namespaces(controller.namespaces.usable())
         passes = [_write(namespace, lba, blocks)] if writes else []
         passes.append(_read(namespace, lba, blocks, verify=writes))
         for one in passes if not is_terminal() else ():  # there the bars stay

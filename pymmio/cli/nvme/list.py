@@ -24,15 +24,9 @@ def list_namespaces(target: Target, as_json: bool) -> None:
     """List the active namespaces of the NVMe controller URI."""
     from pymmio.cli.nvme.show import namespace_dict, show_namespaces
     from pymmio.cli.output import note, print_json
-    from pymmio_drivers.nvme import InvalidNamespace
 
     with open_controller(target) as controller:
-        namespaces = []
-        for nsid in controller.namespaces:
-            try:
-                namespaces.append(controller.namespaces[nsid])
-            except InvalidNamespace as error:  # it has no blocks, or was detached meanwhile
-                note(f"left out: {error}")
+        namespaces = controller.namespaces.usable(lambda error: note(f"left out: {error}"))
         if as_json:
             found = [namespace_dict(one) for one in namespaces]
             print_json({"uri": target.uri, "namespaces": found})

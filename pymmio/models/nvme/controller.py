@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import deque
 from collections.abc import Mapping
+from dataclasses import fields
 
 from pymmio.backend.model import BarSpec, DeviceModel
 from pymmio.handle import MappedArea
@@ -45,7 +45,11 @@ class NvmeModel(DeviceModel):
     revision_id = 0x02
     class_code = 0x010802
     has_intx = True
-    __signature__ = inspect.signature(NvmeOptions)  # what the keyword arguments may be
+
+    @classmethod
+    def offered_options(cls) -> dict[str, object]:
+        """Return the options and their defaults."""
+        return {one.name: one.default for one in fields(NvmeOptions)}
 
     def __init__(self, **options: str | int) -> None:
         self.options = NvmeOptions.parse(options)

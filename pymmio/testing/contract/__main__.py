@@ -64,6 +64,10 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"{type(error).__name__}: {error}", file=sys.stderr)
         return 2
     wanted = [c for c in checks(subject.device) if not given.group or c.group in given.group]
+    asked = {name for check in wanted for name in (check.name, *check.needs)}
+    if idle := [name for name, _ in given.lacks if name not in asked]:
+        print(f"--lacks {idle[0]}: nothing that is asked here needs it", file=sys.stderr)
+        return 2
     verdicts = examine(subject, wanted)
     (_print_json if given.json else _print_table)(verdicts)
     return int(any(verdict.outcome in _BAD for verdict in verdicts))

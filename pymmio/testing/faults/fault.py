@@ -103,6 +103,7 @@ _KINDS: dict[str, tuple[Any, str]] = {
     "reads": (str, "ones, zeros or fault"),
     "change": (abc.Callable, "a function of bytes"),
 }
+_NEEDED = {What.READS_AS: "value", What.FLIPPED: "mask", What.RESET_LATE: "delay_s"}
 _BY_MODEL = frozenset({EventKind.DMA_READ, EventKind.DMA_WRITE})
 
 
@@ -148,6 +149,9 @@ class Fault:
     change: Callable[[bytes], bytes] | None = None
 
     def __post_init__(self) -> None:
+        needed = _NEEDED.get(self.what)
+        if needed is not None and getattr(self, needed) is None:
+            raise BadArgument(f"{needed}=None", hint=f"Give {_KINDS[needed][1]}")
         for one in fields(self):
             value, (kind, called) = getattr(self, one.name), _KINDS[one.name]
             is_absent = value is None and (one.default is None or one.name == "count")

@@ -15,6 +15,7 @@ from pymmio_drivers.nvme import (
     State,
     command,
 )
+from pymmio_drivers.nvme.buffers import check_buffer
 from pymmio_drivers.nvme.request import Command
 
 SOON_S = 10.0
@@ -200,3 +201,36 @@ def test_reads_under_way_raise_typed_errors_only(interrupts, how):
         kind = DeviceGone if how == "gone" else Closed
         assert all(isinstance(error, PymmioError) for error in errors), errors
         assert all(tells(kind, error) for error in errors), errors
+
+
+# --- what is told while others already notice ------------------------------------------------
+
+
+def test_a_buffer_that_is_closed_while_it_is_looked_at_is_no_foreign_memory(ctrl):
+    ns, buffer = ctrl.namespaces[1], ctrl.alloc(4096)
+
+    class ClosesWhenAsked:
+        def owns(self, one):
+            ctrl.device.close()
+            return ctrl.device.dma.owns(one)
+
+    with pytest.raises(Closed):
+        check_buffer(ClosesWhenAsked(), "read", ns, buffer, 4096)
+
+
+def test_why_memory_is_closed_is_told_when_the_reset_under_way_is_over(ctrl):
+    recovery = ctrl._recovery
+    begun, closed = threading.Event(), Closed("the buffer is closed")
+    with recovery._lock:
+        recovery.state = State.RECOVERING
+
+        def ask():
+            begun.set()
+            raise recovery.explained(closed)
+
+        asking = Waiting(ask)
+        assert begun.wait(SOON_S)
+        asking._thread.join(0.05)  # it waits: who resets may find out more
+        assert asking.error is None
+        recovery.cause, recovery.state = DeviceGone("it left"), State.FAILED
+    assert isinstance(asking.join(), ControllerGone)

@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 import pymmio
-from pymmio.backend.served import MODEL_GROUP, make_model, model_names, model_options
+from pymmio.backend.served import MODEL_GROUP, make_model, model_names
 from tests.unit.cli.running import COMMAND, DEADLINE_S, assert_fails, assert_one_line, output, run
 from tests.unit.cli.test_completion import answers
 
@@ -109,7 +109,7 @@ def test_listed_options_are_taken(name: str) -> None:
     entry = next(iter(entry_points(group=MODEL_GROUP, name=name)))
     given = {
         option: str(default)
-        for option, default in model_options(entry.load()).items()
+        for option, default in entry.load().offered_options().items()
         if default is not None
     }
     assert given

@@ -40,3 +40,9 @@ def test_one_without_blocks_is_left_out_with_a_remark(monkeypatch: pytest.Monkey
     assert shown.exit_code == 0
     assert [row.split()[0] for row in shown.stdout.splitlines()] == ["nsid", "1", "3"]
     assert_one_line(shown.stderr, "left out", "namespace 2 has no blocks")
+    shown = run("nvme", "demo", "sim:nvme?size=2M&ns=3")
+    assert shown.exit_code == 0, shown.stderr
+    monkeypatch.setattr(Admin, "identify_namespace", lambda self, nsid: ask(self, 200))
+    shown = run("nvme", "list", "sim:nvme?size=2M&ns=2")
+    assert (shown.exit_code, shown.stdout) == (0, "")
+    assert shown.stderr.count("left out") == 2

@@ -200,6 +200,13 @@ def test_the_command_ends_with_1_for_a_promise_that_holds_after_all(
     assert f"{name}: holds" in capsys.readouterr().out
 
 
+def test_the_command_refuses_a_lack_that_nothing_is_asked_for(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert main(["sim:edu", "--group", "tracing", "--lacks", "dma=no memory"]) == 2
+    assert "--lacks dma: nothing that is asked here needs it" in capsys.readouterr().err
+
+
 def test_the_command_refuses_a_lack_that_it_does_not_know(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
