@@ -14,6 +14,7 @@ import struct
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from pymmio.backend.vfio_user.descriptors import Descriptors
 from pymmio.backend.vfio_user.messages import HEADER_SIZE, Header, command_name
@@ -27,6 +28,10 @@ _SLICE_S = 0.1
 """How long one system call may block before the deadline is looked at."""
 _TIMEVAL = struct.Struct("@ll")  # a structure of this machine's kernel, not of the wire
 _INT = array.array("i").itemsize
+
+
+Ancillary = tuple[int, int, bytes]
+Received = tuple[bytes, list[Ancillary], int, Any]
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,9 @@ class Channel:
         self._data = b""  # of the message under way: its header, then its payload
         self._header: Header | None = None
         self._fds: list[int] = []
+        self._came: list[Received] = []  # one at most, which is not yet in the lines above
+        self._ancillary: list[Ancillary] = []
+        self._is_truncated = False
         self._broken: str | None = None
         connection.setblocking(True)
         limit = _TIMEVAL.pack(0, int(_SLICE_S * 1e6))
@@ -119,8 +127,8 @@ class Channel:
         try:
             if self._header is None:
                 self._fill(HEADER_SIZE, deadline)
-                self._header = self._checked(Header.parse(self._data))
-                self._data = b""
+                checked = self._checked(Header.parse(self._data))
+                self._header, self._data = checked, b""
             header = self._header
             self._fill(header.payload_size, deadline)
         except ProtocolError as error:
@@ -139,30 +147,50 @@ class Channel:
         return header
 
     def _fill(self, size: int, deadline: float) -> None:
-        """Receive until ``_data`` has ``size`` bytes; what has come is kept at any exception."""
+        """Receive until ``_data`` has ``size`` bytes; what has come is kept at any exception.
+
+        Also at that of a signal handler (Ctrl-C).  Python runs these after calls, before the
+        result has a name: so what recvmsg returns is put into a list before it returns to
+        Python, and taken out of it where nothing is called.
+        """
         while (missing := size - len(self._data)) > 0:
-            try:
-                data, ancillary, flags, _ = self.socket.recvmsg(
-                    missing, self._room, socket.MSG_CMSG_CLOEXEC
-                )
-            except BlockingIOError:
-                self._wait(select.POLLIN, deadline, "said anything")
-                continue
-            except OSError as error:
-                raise self._lost(error) from error
+            if not self._came:
+                try:
+                    self._came.extend(
+                        map(
+                            self.socket.recvmsg,
+                            (missing,),
+                            (self._room,),
+                            (socket.MSG_CMSG_CLOEXEC,),
+                        )
+                    )
+                except BlockingIOError:
+                    self._wait(select.POLLIN, deadline, "said anything")
+                    continue
+                except OSError as error:
+                    raise self._lost(error) from error
+            ((data, ancillary, flags, _),) = self._came
             self._data += data
-            if ancillary or flags & socket.MSG_CTRUNC:
-                self._keep(ancillary, flags)
+            self._ancillary += ancillary
+            self._is_truncated |= flags & socket.MSG_CTRUNC != 0
+            self._came = []
             if not data:
                 raise self._lost(None)
+        if self._ancillary or self._is_truncated:
+            self._take_rights()
+            self._check_rights()
 
-    def _keep(self, ancillary: list[tuple[int, int, bytes]], flags: int) -> None:
-        for level, kind, data in ancillary:
+    def _take_rights(self) -> None:
+        """Put the descriptors that came into ``_fds``."""
+        rights = array.array("i")
+        for level, kind, data in self._ancillary:
             if level == socket.SOL_SOCKET and kind == socket.SCM_RIGHTS:
-                rights = array.array("i")
                 rights.frombytes(data[: len(data) // _INT * _INT])
-                self._fds += rights
-        if flags & socket.MSG_CTRUNC:
+        self._fds += rights
+        self._ancillary = []
+
+    def _check_rights(self) -> None:
+        if self._is_truncated:
             raise ProtocolError(
                 "descriptors of a message were lost",
                 hint="Does this process have as many open as it may have? See ulimit -n",
@@ -193,6 +221,10 @@ class Channel:
 
     def _break(self, why: str) -> None:
         self._broken = self._broken or why
+        for _, ancillary, *_ in self._came:
+            self._ancillary += ancillary
+        self._came = []
+        self._take_rights()
         fds, self._fds = self._fds, []
         for fd in fds:
             os.close(fd)

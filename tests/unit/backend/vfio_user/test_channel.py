@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import array
 import os
+import signal
 import socket
 import struct
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
+from types import FrameType
 
 import pytest
 
@@ -213,3 +215,46 @@ def test_descriptors_are_taken_once() -> None:
                 fds.take(index)
         os.close(duplicate)
         os.close(taken)
+
+
+class Alarm(Exception):
+    """Raised by a signal handler."""
+
+
+def test_no_signal_loses_what_has_come(ends: tuple[Channel, socket.socket]) -> None:
+    """Handlers that raise run after any call, also after one that has received something."""
+    channel, theirs = ends
+    count, received, alarms = 3000, 0, 0
+    place = Channel.receive.__code__.co_filename
+
+    def ring(number: int, frame: FrameType | None) -> None:
+        if frame is not None and frame.f_code.co_filename == place:
+            raise Alarm
+
+    def write() -> None:
+        with suppress(OSError):  # where the other end gave up
+            for number in range(count):
+                theirs.sendall(HEADER.pack(number, 9, 36, 1, 0) + number.to_bytes(20, "little"))
+
+    before = signal.signal(signal.SIGALRM, ring)
+    writer = threading.Thread(target=write, daemon=True)
+    limit = time.monotonic() + DEADLINE_S
+    writer.start()
+    try:
+        signal.setitimer(signal.ITIMER_REAL, 1e-4, 1e-4)
+        while received < count:
+            assert time.monotonic() < limit
+            try:
+                message = channel.receive(DEADLINE_S)
+            except Alarm:
+                alarms += 1
+                continue
+            assert message.header.message_id == received
+            assert int.from_bytes(message.payload, "little") == received
+            received += 1
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
+        channel.shut_down()
+        writer.join(DEADLINE_S)
+    assert alarms
