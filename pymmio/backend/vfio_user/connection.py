@@ -32,7 +32,7 @@ __all__ = ["Answer", "Connection"]
 Answer = Callable[[Header, bytes], tuple[Header, bytes] | None]
 """Makes the reply to a request of the device; None where it wants none."""
 
-_MAX_ABANDONED = 256
+_MAX_UNANSWERED = 256
 _WHEN_GONE = "Close the device, or reconnect() when its server is back"
 _MAX_LATE = 3
 """After so many requests in a row without a reply the server counts as gone."""
@@ -66,9 +66,9 @@ class Connection:
         self._answer = answer
         self._turn = threading.Lock()  # whose turn it is to ask
         self._gate = threading.Lock()
-        self._callers = 0
+        self._callers: set[int] = set()  # threads
         self._last_id = 0
-        self._abandoned: set[int] = set()
+        self._unanswered: set[int] = set()  # numbers, of those who wait and who gave up
         self._late = 0
         self._why: PymmioError | None = None
         self._is_closed = False
@@ -126,14 +126,18 @@ class Connection:
         """
         limit_s = self.timeout_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + limit_s
-        self._enter(command, limit_s)
+        held: list[bool] = []
         try:
-            number = self._send(command, payload, fds, deadline)
-            return self._collect({number: command}, deadline)[number]
-        except (PymmioError, OSError) as error:
-            raise self._failed(error, command, limit_s) from error
+            self._enter(command, limit_s, held)
+            try:
+                number = self._send(command, payload, fds, deadline)
+                return self._collect({number: command}, deadline)[number]
+            except (PymmioError, OSError) as error:
+                raise self._failed(error, command, limit_s) from error
         finally:
-            self._leave()
+            if held:
+                self._turn.release()
+            self._uncount()
 
     def pipeline(
         self, command: int, payloads: Sequence[bytes], *, timeout_s: float | None = None
@@ -145,50 +149,52 @@ class Connection:
         limit_s = self.timeout_s if timeout_s is None else timeout_s
         deadline = time.monotonic() + limit_s
         replies: list[Message] = []
-        self._enter(command, limit_s)
+        held: list[bool] = []
         try:
-            for first in range(0, len(payloads), _WINDOW):
-                part = payloads[first : first + _WINDOW]
-                numbers = [self._send(command, payload, (), deadline) for payload in part]
-                found = self._collect(dict.fromkeys(numbers, command), deadline)
-                replies += [found[number] for number in numbers]
-        except (PymmioError, OSError) as error:
-            for message in replies:
-                message.fds.close()
-            raise self._failed(error, command, limit_s) from error
+            self._enter(command, limit_s, held)
+            try:
+                for first in range(0, len(payloads), _WINDOW):
+                    part = payloads[first : first + _WINDOW]
+                    numbers = [self._send(command, payload, (), deadline) for payload in part]
+                    found = self._collect(dict.fromkeys(numbers, command), deadline)
+                    replies += [found[number] for number in numbers]
+            except (PymmioError, OSError) as error:
+                for message in replies:
+                    message.fds.close()
+                raise self._failed(error, command, limit_s) from error
         finally:
-            self._leave()
+            if held:
+                self._turn.release()
+            self._uncount()
         return replies
 
-    def _enter(self, command: int, limit_s: float) -> None:
-        """Wait for the turn; keep the thread of the connection from the socket."""
+    def _enter(self, command: int, limit_s: float, held: list[bool]) -> None:
+        """Wait for the turn; keep the thread of the connection from the socket.
+
+        ``held`` is not empty from the moment that the turn is ours, whatever a signal handler
+        raises then: acquire puts its result there before it returns to Python.
+        """
         self._require_open()
         if self._twin is None:
             with self._gate:
-                self._callers += 1
-                if self._callers == 1:
+                self._callers.add(threading.get_ident())
+                if len(self._callers) == 1:
                     self._watch(0)
-        if not self._turn.acquire(timeout=limit_s):
-            self._uncount()
+        held.extend(filter(None, map(self._turn.acquire, (True,), (limit_s,))))
+        if not held:
             raise DeviceTimeout(
                 f"{self.name}: {command_name(command)} had to wait for other requests for "
                 f"{limit_s:g} s"
             )
-        try:
-            self._require_open()
-        except BaseException:
-            self._leave()
-            raise
-
-    def _leave(self) -> None:
-        self._turn.release()
-        self._uncount()
+        if len(self._unanswered) > _MAX_UNANSWERED:
+            self._lose(DeviceGone(f"{self.name}: {_MAX_UNANSWERED} requests were never answered"))
+        self._require_open()
 
     def _uncount(self) -> None:
         if self._twin is None:
             with self._gate:
-                self._callers -= 1
-                if self._callers == 0:
+                self._callers.discard(threading.get_ident())
+                if not self._callers:
                     self._watch(select.EPOLLIN)
 
     def _watch(self, events: int) -> None:
@@ -199,15 +205,12 @@ class Connection:
         number = self._last_id
         while True:
             number = (number + 1) & 0xFFFF
-            if number not in self._abandoned:
+            if number not in self._unanswered:
                 break
         self._last_id = number
         header = Header(number, command, HEADER_SIZE + len(payload))
-        try:
-            self._main.send(header, payload, fds, timeout_s=deadline - time.monotonic())
-        except BaseException:
-            self._abandon(number)  # it may have gone out
-            raise
+        self._unanswered.add(number)  # whatever happens from here on: it may have gone out
+        self._main.send(header, payload, fds, timeout_s=deadline - time.monotonic())
         return number
 
     def _collect(self, wanted: dict[int, int], deadline: float) -> dict[int, Message]:
@@ -219,33 +222,39 @@ class Connection:
                 if left_s <= 0:  # also where the device asks without end
                     raise DeviceTimeout("the reply has not come in time")
                 message = self._main.receive(left_s)
-                header = message.header
-                if not header.is_reply:
+                if not message.header.is_reply:
                     self._serve_message(self._main, message, left_s)
-                elif wanted.get(header.message_id) == header.command:
-                    self._late = 0
-                    del wanted[header.message_id]
-                    found[header.message_id] = message
-                else:
+                    continue
+                number, command = message.header.message_id, message.header.command
+                if wanted.get(number, command) != command:
                     message.fds.close()
-                    if header.message_id not in self._abandoned:
-                        raise ProtocolError(
-                            f"a reply to {command_name(header.command)} number "
-                            f"{header.message_id}, which nobody asked for"
-                        )
-                    self._abandoned.discard(header.message_id)
+                    raise ProtocolError(
+                        f"a reply to {command_name(command)} number {number}, which was "
+                        f"{command_name(wanted[number])}"
+                    )
+                self._take_back(message)
+                if number in wanted:
+                    self._late = 0
+                    del wanted[number]
+                    found[number] = message
+                else:  # somebody gave it up
+                    message.fds.close()
         except BaseException:
             for message in found.values():
                 message.fds.close()
-            for number in wanted:
-                self._abandon(number)
             raise
         return found
 
-    def _abandon(self, number: int) -> None:
-        self._abandoned.add(number)
-        if len(self._abandoned) > _MAX_ABANDONED:
-            self._lose(DeviceGone(f"{self.name}: {_MAX_ABANDONED} requests were never answered"))
+    def _take_back(self, message: Message) -> None:
+        """Note that a request is answered; raise ProtocolError for one that was never made."""
+        number = message.header.message_id
+        if number not in self._unanswered:
+            message.fds.close()
+            raise ProtocolError(
+                f"a reply to {command_name(message.header.command)} number {number}, which "
+                "nobody asked for"
+            )
+        self._unanswered.discard(number)
 
     def _failed(self, error: Exception, command: int, limit_s: float) -> PymmioError:
         """Return what to raise after a request failed; note where the connection is lost."""
@@ -293,7 +302,8 @@ class Connection:
             if self._why is None and not self._is_closed and (is_over or self._is_readable()):
                 message = self._main.receive(self.timeout_s)
                 if message.header.is_reply:
-                    self._drop(message)
+                    self._take_back(message)  # somebody gave it up
+                    message.fds.close()
                 else:
                     self._serve_message(self._main, message, self.timeout_s)
 
@@ -301,13 +311,6 @@ class Connection:
         poll = select.poll()
         poll.register(self._main.fileno(), select.POLLIN)
         return bool(poll.poll(0))
-
-    def _drop(self, message: Message) -> None:
-        message.fds.close()
-        number = message.header.message_id
-        if number not in self._abandoned:
-            raise ProtocolError(f"a reply to number {number}, which nobody asked for")
-        self._abandoned.discard(number)
 
     def _serve_message(self, channel: Channel, message: Message, left_s: float) -> None:
         with message.fds:
