@@ -113,13 +113,12 @@ TIERS = (
             _run(BIN / "mypy"),
             _run(BIN / "lint-imports"),
         ),
-        cores=0.8,
     ),
     Tier("unit", (_pytest("tests/unit"),), _prepare_unit, seconds=110, cores=0.8),
     Tier("property", (_pytest("tests/property"),), seconds=55, cores=0.8),
     Tier("contract", (_pytest("tests/contract"),), seconds=110, cores=0.3),
     Tier("drivers", (_pytest("tests/drivers"), _drivers_on("vfio-user")), seconds=100, cores=0.3),
-    Tier("package", (_pytest("tests/package"),), seconds=20, cores=0.8),
+    Tier("package", (_pytest("tests/package"),)),
     Tier(
         "docs",
         (
@@ -143,6 +142,6 @@ TIERS = (
     Tier(
         "guest", (_pytest("tests/guest"),), _prepare_guest, seconds=500, cores=1.2, deadline_s=3600
     ),
-    Tier("vfio-user", (_pytest("tests/vfio_user"),), _prepare_vfio_user, seconds=65, cores=0.8),
-    Tier("s390x", (_pytest("tests/s390x"),), _prepare_s390x, seconds=200, cores=1.2),
+    Tier("vfio-user", (_pytest("tests/vfio_user"),), _prepare_vfio_user, seconds=65, cores=1.2),
+    Tier("s390x", (_pytest("tests/s390x"),), _prepare_s390x, seconds=180, cores=1.7),
 )
