@@ -6,10 +6,9 @@ No checks, no time-outs, one queue pair, one PRP: as little as works.
 from __future__ import annotations
 
 import struct
-from types import TracebackType
-from typing import Self
 
 import pymmio
+from pymmio.owner import Owner
 
 DEPTH = 64
 SQE = struct.Struct("<BBHI16xQQQI12x")  # opcode, flags, cid, nsid, prp1, prp2, slba, cdw12
@@ -53,7 +52,7 @@ class PlainQueue:
         self._cq.release()
 
 
-class PlainNvme:
+class PlainNvme(Owner):
     """Starts the controller, creates one I/O queue pair, reads 4 KiB at a time."""
 
     def __init__(self, uri: str) -> None:
@@ -95,15 +94,8 @@ class PlainNvme:
                 assert completion[1] == 0
                 done += 1
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def close(self) -> None:
+        """Give everything back."""
         self.admin.close()
         self.io.close()
         self.device.close()

@@ -10,8 +10,8 @@ import os
 import select
 from pathlib import Path
 from time import monotonic
-from types import TracebackType
-from typing import Self
+
+from pymmio.owner import Owner
 
 PORTS = Path("/sys/class/virtio-ports")
 ANSWER_S = 10.0
@@ -21,7 +21,7 @@ class MonitorError(Exception):
     """QEMU refused a command, or did not answer in time."""
 
 
-class Monitor:
+class Monitor(Owner):
     """The monitor of a guest that has one (``guest="slots"``)."""
 
     def __init__(self) -> None:
@@ -83,17 +83,6 @@ class Monitor:
 
     def close(self) -> None:
         os.close(self._fd)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        self.close()
 
 
 def _port(name: str) -> Path:
