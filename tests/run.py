@@ -29,6 +29,8 @@ IS_CI = os.environ.get("CI") == "true"
 CACHES = Path(".pytest_cache")
 
 INTERRUPTED = "failed: interrupted"
+EXCERPT_LINES = 10
+CAUSES = ("E  ", "while this case ran: ", "before this case: ")
 
 _preparing = threading.Lock()
 """One tier at a time installs packages."""
@@ -38,13 +40,17 @@ _stopped = threading.Event()
 
 @dataclass
 class Result:
-    """What became of a tier: how long it took, why it is not good, what is to be run again."""
+    """What became of a tier: how long it took, why it is not good, what is to be run again.
+
+    ``excerpt`` is what to repeat of its output when all has ended.
+    """
 
     tier: Tier
     reason: str = ""
     seconds: float = 0.0
     again: list[tuple[Step, list[str]]] = field(default_factory=list)
     passed_later: int = 0
+    excerpt: Sequence[str] = ()
 
     @property
     def text(self) -> str:
@@ -152,10 +158,12 @@ def side_by_side(tiers: Sequence[Tier], cores: float) -> Iterator[Result]:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 tier = running.pop(future)
                 print(f"=== {tier.name}", flush=True)
-                log = Path(logs, tier.name)
+                log, result = Path(logs, tier.name), future.result()
                 if log.exists():
-                    print(log.read_text(errors="replace"), flush=True)
-                yield future.result()
+                    text = log.read_text(errors="replace")
+                    print(text, flush=True)
+                    result.excerpt = excerpt(text.splitlines())
+                yield result
 
         try:
             while pending or running:
@@ -172,6 +180,16 @@ def side_by_side(tiers: Sequence[Tier], cores: float) -> Iterator[Result]:
             while running:
                 list(ended())
             raise
+
+
+def excerpt(lines: Sequence[str]) -> Sequence[str]:
+    """Return the few lines of a tier's output that tell most of what failed."""
+    names = [line for line in lines if line.startswith(("FAILED ", "ERROR "))]
+    if not names:
+        return lines[-EXCERPT_LINES:]
+    causes = [line for line in lines if line.startswith(CAUSES)]
+    more = [f"and {len(names) - EXCERPT_LINES} more"] if len(names) > EXCERPT_LINES else []
+    return [*causes[:EXCERPT_LINES], *names[:EXCERPT_LINES], *more]
 
 
 def in_turn(tiers: Sequence[Tier]) -> Iterator[Result]:
@@ -199,6 +217,9 @@ def main(names: list[str]) -> int:
     for result in sorted(results, key=lambda one: tiers.index(one.tier)):
         print(f"{result.tier.name:<10} {result.seconds:8.1f}  {result.text}")
     print(f"{'all':<10} {time.monotonic() - start:8.1f}")
+    for result in results:
+        if result.reason and result.excerpt:
+            print(f"\n{result.tier.name}, from its output above:", *result.excerpt, sep="\n")
     good = ("passed",) if IS_CI else ("passed", "skipped")
     return int(not all(result.text.startswith(good) for result in results))
 

@@ -13,7 +13,8 @@ def session(device: pymmio.Device, number: int) -> int:
     return Edu(device).factorial(number, by_interrupt=True)
 
 
-os.chdir(tempfile.mkdtemp())
+folder = tempfile.TemporaryDirectory()
+os.chdir(folder.name)
 
 with pymmio.open_device("sim:edu", trace=RecordingSink("session.jsonl")) as device:
     print("recorded:", session(device, 5))

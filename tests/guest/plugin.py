@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
@@ -124,16 +125,30 @@ class CaseItem(pytest.Item):
         return self.path, None, self.name
 
 
+@dataclass(frozen=True)
+class Death:
+    """How a guest died, and the folder of that boot."""
+
+    failure: GuestFailure
+    folder: Path
+
+    def explain(self, call: CaseCall) -> str:
+        """Return the reason and most of the console."""
+        while_ = "while this case ran" if self.failure.running == call.id else "before this case"
+        return f"{while_}: {self.failure.explain()}\nwhole console: {self.folder / 'console.log'}"
+
+
 class Boot:
-    """One boot and its outcome: results, and the failure that ended it early if one did."""
+    """One boot and its outcome: results, and what ended it early if something did.
+
+    A guest that dies fails the case that it died in.  Those after it get another boot, once.
+    """
 
     def __init__(self, guest: Guest, calls: Sequence[CaseCall], folder: Path) -> None:
-        self.failure: GuestFailure | None = None
         self._guest, self._calls, self._folder = guest, calls, folder
-        self._is_explained = False
         self._seconds = 0.0
-        self._console = folder / "console.log"
-        self._results: Mapping[str, Result] = {}
+        self._results: dict[str, Result] = {}
+        self._deaths: dict[str, Death] = {}  # by the case that the guest died in
         self._over = threading.Event()
         self._error: BaseException | None = None
 
@@ -146,15 +161,26 @@ class Boot:
         """Boot the guest, return when it has ended."""
         start = time.monotonic()
         try:
-            self._results = run(self._guest, self._calls, self._folder).results
-        except GuestFailure as failure:
-            self.failure = failure
-            self._results = failure.results
+            left = self._calls_left_by(self._calls, self._folder / "boot-1")
+            if left:
+                self._calls_left_by(left, self._folder / "boot-2")
         except BaseException as error:
             self._error = error
         finally:
             self._seconds = time.monotonic() - start
             self._over.set()
+
+    def _calls_left_by(self, calls: Sequence[CaseCall], folder: Path) -> Sequence[CaseCall]:
+        """Boot for ``calls``; return those after the one that the guest died in."""
+        try:
+            self._results |= run(self._guest, calls, folder).results
+        except GuestFailure as failure:
+            self._results |= failure.results
+            left = [call for call in calls if call.id not in self._results]
+            if left:
+                self._deaths[left[0].id] = Death(failure, folder)
+            return left[1:]
+        return []
 
     def wait(self) -> None:
         """Wait for its end; raise what kept the guest from starting."""
@@ -163,20 +189,20 @@ class Boot:
             raise self._error
 
     def __str__(self) -> str:
-        return f"{self._guest.name}: {len(self._calls)} cases, {self._seconds:.0f} s"
+        died = f", died {len(self._deaths)} x" if self._deaths else ""
+        return f"{self._guest.name}: {len(self._calls)} cases, {self._seconds:.0f} s{died}"
 
     def result(self, call: CaseCall) -> Result | None:
         """Return the result of ``call``, None if the guest did not get that far."""
         return self._results.get(call.id)
 
     def explain_missing(self, call: CaseCall) -> str:
-        """Say why ``call`` has no result; the first answer shows most of the console."""
-        if self.failure is None:
+        """Say why ``call`` has no result: it died with the guest, or was not reached."""
+        if death := self._deaths.get(call.id):
+            return death.explain(call)
+        if not self._deaths:
             return "the agent did not report a result"
-        lines = 20 if self._is_explained else 80
-        self._is_explained = True
-        ran = "while this case ran" if self.failure.running == call.id else "not reached"
-        return f"{ran}: {self.failure.explain(lines)}\nwhole console: {self._console}"
+        return f"not reached: {[*self._deaths.values()][-1].failure.explain(20)}"
 
 
 _BOOTS = pytest.StashKey[dict[tuple[str, str], Boot]]()  # by guest and module

@@ -35,7 +35,8 @@ class FakeGuest:
     def __init__(self) -> None:
         self.boots: list[tuple[str, list[str]]] = []
         self.outcomes: dict[str, Outcome] = {"case_bad": "failed", "case_absent": "skipped"}
-        self.dies_in = ""
+        self.dies_in: set[str] = set()
+        self.dies_early = False
         self.meeting: threading.Barrier | None = None
 
     def run(
@@ -49,8 +50,11 @@ class FakeGuest:
         results: dict[str, Result] = {}
         if self.meeting:
             self.meeting.wait(60)
+        if self.dies_early:
+            self.dies_early = False
+            raise GuestFailure("the agent did not report", (), results, "")
         for call in calls:
-            if call.function == self.dies_in:
+            if call.function in self.dies_in:
                 console = tuple(f"console line {number}" for number in range(100))
                 raise GuestFailure("the kernel panicked", console, results, call.id)
             outcome = self.outcomes.get(call.function, "passed")
@@ -160,15 +164,43 @@ def test_only_selected_cases_are_sent(pytester: pytest.Pytester, fake: FakeGuest
     assert fake.boots == [("default", ["case_good"])]
 
 
-def test_dead_guest_fails_what_it_did_not_reach(pytester: pytest.Pytester, fake: FakeGuest) -> None:
-    fake.dies_in = "case_bad"
+def test_dead_guest_fails_the_case_and_another_boot_runs_the_rest(
+    pytester: pytest.Pytester, fake: FakeGuest
+) -> None:
+    fake.dies_in = {"case_bad"}
     result = pytest_in(pytester, "case_things.py")
-    result.assert_outcomes(passed=3, failed=4)
+    result.assert_outcomes(passed=5, failed=1, skipped=1)
     result.stdout.fnmatch_lines(
         ["while this case ran: the kernel panicked", "console line 20", "console line 99"]
     )
+    result.stdout.fnmatch_lines(["whole console: *boot-1/console.log"])
+    result.stdout.fnmatch_lines(["guest default: 5 cases, * s, died 1 x"])
+    of_default = [calls for name, calls in fake.boots if name == "default"]
+    assert of_default[1:] == [of_default[0][2:]]
+
+
+def test_guest_that_dies_again_fails_what_it_did_not_reach(
+    pytester: pytest.Pytester, fake: FakeGuest
+) -> None:
+    fake.dies_in = {"case_bad", "case_absent"}
+    result = pytest_in(pytester, "case_things.py")
+    result.assert_outcomes(passed=3, failed=4)
+    result.stdout.fnmatch_lines(["while this case ran: *", "whole console: *boot-2/console.log"])
     result.stdout.fnmatch_lines(["not reached: the kernel panicked", "console line 99"])
-    assert len(fake.boots) == 2
+    assert len(fake.boots) == 3
+
+
+def test_guest_that_dies_before_its_cases_fails_the_first(
+    pytester: pytest.Pytester, fake: FakeGuest
+) -> None:
+    fake.dies_early = True
+    result = pytest_in(pytester, "-k", "good or bad or absent")
+    result.assert_outcomes(failed=2, skipped=1)
+    result.stdout.fnmatch_lines(["*case_good*", "before this case: the agent did not report*"])
+    assert fake.boots == [
+        ("default", ["case_good", "case_bad", "case_absent"]),
+        ("default", ["case_bad", "case_absent"]),
+    ]
 
 
 def test_missing_kernel_skips_with_the_reason(

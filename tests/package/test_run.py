@@ -186,6 +186,23 @@ def test_a_tier_that_failed_is_the_status(monkeypatch) -> None:
     assert whole(monkeypatch, Tier("good", (PASSES,)), Tier("bad", (FAILS,))) == 1
 
 
+def test_what_failed_is_told_after_the_table(monkeypatch, tmp_path: Path, capsys) -> None:
+    (tmp_path / "test_it.py").write_text("def test_bad():\n    assert 4 == 5\n")
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    tests = Step((*PYTEST, str(tmp_path)))
+    says = Step((sys.executable, "-c", "print('wanted a cup'); exit(3)"))
+    assert whole(monkeypatch, Tier("good", (PASSES,)), Tier("it", (tests,)), Tier("cup", (says,)))
+    end = capsys.readouterr().out.rpartition("\nall  ")[2]
+    assert "\nit, from its output above:\nE       assert 4 == 5\nFAILED " in end
+    assert "\ncup, from its output above:\nwanted a cup\n" in end
+    assert "good" not in end
+
+
+def test_an_excerpt_is_short() -> None:
+    names = [f"FAILED t.py::{n}" for n in range(12)]
+    assert run.excerpt(["=== FAILURES", *names]) == [*names[:10], "and 2 more"]
+
+
 def test_a_tier_that_was_skipped_counts_only_in_ci(monkeypatch, capsys) -> None:
     tiers = Tier("good", (PASSES,)), Tier("odd", (PASSES,), lambda: "no compiler")
     assert whole(monkeypatch, *tiers) == 0

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+from tempfile import TemporaryDirectory
 from typing import Any, ClassVar
 
 from pymmio.backend.sim import SimHandle
@@ -142,7 +143,8 @@ class SecondUserTakesItAway(BrokenHandle):
 class KilledUsersKeepIt(BrokenHandle):
     """A user that did not close keeps the device: a lock file that is left behind."""
 
-    PATH = f"/tmp/pymmio-broken-{os.getpid()}.lock"
+    FOLDER = TemporaryDirectory(prefix="pymmio-broken-")
+    PATH = f"{FOLDER.name}/lock"
 
     @classmethod
     def open(cls, uri: DeviceUri, share_dma_with: SimHandle | None = None) -> SimHandle:

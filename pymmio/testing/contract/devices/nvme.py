@@ -33,6 +33,7 @@ _WRITE, _READ = 0x01, 0x02
 _CONTIGUOUS, _INTERRUPTS_ON = 1, 2
 _NSID, _LBA = 1, 0
 _WITHOUT_MASTER_S = 0.3
+_LOOK_S = 0.2
 
 
 @dataclass
@@ -225,20 +226,28 @@ class NvmeExerciser(Exerciser):
         self.bar.write32(_DOORBELLS + 2 * queue.number * self._stride, queue.tail)
 
     def _completed(self, queue: _Queue, *, is_seen: bool = True) -> int | None:
-        """Wait for the next completion and return its status, None where none comes."""
+        """Wait for the next completion and return its status, None where none comes.
+
+        A controller that could not write it to memory may say that it has failed (CSTS.CFS).
+        """
         is_master = bool(self.device.config.command & Command.BUS_MASTER)
         limit_s = self.patience_s if is_master else _WITHOUT_MASTER_S
-        deadline = time.monotonic() + limit_s
+        start = time.monotonic()
+        look = start + min(limit_s, _LOOK_S)
         with memoryview(queue.completion) as view:
             at = 16 * queue.head
             while view[at + 14] & 1 != queue.phase:  # figure 122: the phase tag
-                if time.monotonic() > deadline:
-                    if not is_master:
-                        return None
-                    raise DeviceTimeout(
-                        f"the controller has not completed a command within {limit_s:g} s; "
-                        f"CSTS is {self.bar.read32(_CSTS):#x}"
-                    )
+                now = time.monotonic()
+                if now > start + limit_s and not is_master:
+                    return None
+                if now > look and is_master:
+                    status = self.bar.read32(_CSTS)
+                    if status & _FATAL or now > start + limit_s:
+                        raise DeviceTimeout(
+                            f"the controller has not completed a command within "
+                            f"{now - start:.1f} s; CSTS is {status:#x}"
+                        )
+                    look = now + _LOOK_S
                 time.sleep(2e-5)
             dma_rmb()  # the phase is read before the rest of the entry
             status = int.from_bytes(view[at + 14 : at + 16], "little") >> 1
