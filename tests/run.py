@@ -206,6 +206,8 @@ def main(names: list[str]) -> int:
         print(f"no such tier: {', '.join(unknown)}; there are {', '.join(known)}", file=sys.stderr)
         return 2
     tiers = [known[name] for name in dict.fromkeys(names)] or TIERS
+    # Thousands of processes start here, many emulated: each would compile everything again.
+    os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
     start = time.monotonic()
     if len(tiers) > 1 and os.environ.get("SIDE_BY_SIDE", "1") != "0":
         results = list(side_by_side(tiers, len(os.sched_getaffinity(0))))
