@@ -153,9 +153,15 @@ def _unpack(wanted: PackageSet, apt: Apt, root: Path, finish: Callable[[Path], N
 
 def output(*command: str, cwd: Path | None = None, timeout_s: float = APT_TIMEOUT_S) -> str:
     """Return what ``command`` prints; raises subprocess.SubprocessError."""
-    done = subprocess.run(
-        command, cwd=cwd, check=True, capture_output=True, text=True, timeout=timeout_s
-    )
+    try:
+        done = subprocess.run(
+            command, cwd=cwd, check=True, capture_output=True, text=True, timeout=timeout_s
+        )
+    except subprocess.CalledProcessError as error:
+        error.add_note(
+            "\n".join([*error.stdout.splitlines()[-5:], *error.stderr.splitlines()[-5:]])
+        )
+        raise
     return done.stdout
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from time import monotonic
 
 from tests.guest import initramfs
+from tests.guest.cache import locked
 from tests.guest.case import CaseCall
 from tests.guest.console import Console, Ending
 from tests.guest.initramfs import PROJECT
@@ -32,6 +33,8 @@ IOMMUS: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "none": ((), ("iommu=off",)),
     "zpci": ((), ()),  # s390x: every function has its own
 }
+
+COMPILE_TIMEOUT_S = 900.0
 
 RUN = "@RUN@"
 """In qemu_arguments: a name that no other run has."""
@@ -211,13 +214,17 @@ def qemu_command(guest: Guest, folder: Path, images: Mapping[str, Path], files: 
 
 
 def compile_project(platform: Platform, files: Files) -> None:
-    """Compile what cases import: the guest sees a read-only root and would do it at each boot."""
+    """Compile what cases import: the guest sees a read-only root and would do it at each boot.
+
+    One process at a time: two Pythons may choose the same name for what they have not finished.
+    """
     folders = [PROJECT / name for name in ("pymmio", "drivers", "tests")]
-    if platform.compile is not None:
-        platform.compile(files, folders)
-        return
-    for folder in folders:
-        compileall.compile_dir(folder, quiet=2, maxlevels=20)
+    with locked("byte-code", COMPILE_TIMEOUT_S):
+        if platform.compile is not None:
+            platform.compile(files, folders)
+            return
+        for folder in folders:
+            compileall.compile_dir(folder, quiet=2, maxlevels=20)
 
 
 def _write_initramfs(platform: Platform, files: Files, path: Path) -> None:

@@ -151,6 +151,7 @@ class Boot:
         self._deaths: dict[str, Death] = {}  # by the case that the guest died in
         self._over = threading.Event()
         self._error: BaseException | None = None
+        self._is_error_raised = False
 
     @property
     def weight(self) -> float:
@@ -183,10 +184,14 @@ class Boot:
         return []
 
     def wait(self) -> None:
-        """Wait for its end; raise what kept the guest from starting."""
+        """Wait for its end; raise what kept the guest from starting, after that CaseFailed."""
         self._over.wait()
-        if self._error is not None:
+        if self._error is None:
+            return
+        if not self._is_error_raised:
+            self._is_error_raised = True
             raise self._error
+        raise CaseFailed(f"not reached: {type(self._error).__name__}: {self._error}")
 
     def __str__(self) -> str:
         died = f", died {len(self._deaths)} x" if self._deaths else ""

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from tests.guest.guest import compile_project
 from tests.guest.initramfs import EXIT_DONE, init_script, write_initramfs
 from tests.guest.platforms import S390X, X86_64, Files
 
@@ -48,3 +53,23 @@ def test_archive_has_the_folders_of_the_files_in_it(tmp_path: Path) -> None:
     assert (
         data.index(b"replaced\0") < data.index(b"replaced/a\0") < data.index(b"replaced/a/b.so\0")
     )
+
+
+def test_boots_compile_one_after_the_other(tmp_path: Path) -> None:
+    now, most = 0, 0
+
+    def compile_slowly(files: Files, folders: Sequence[Path]) -> None:
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        time.sleep(0.05)
+        now -= 1
+
+    platform = replace(S390X, compile=compile_slowly)
+    files = Files(("qemu",), Path("kernel"), Path("busybox"), root=tmp_path)
+    threads = [threading.Thread(target=compile_project, args=(platform, files)) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert most == 1
