@@ -390,6 +390,7 @@ class Device(Function, Owner):
     def _give_back(self) -> None:
         try:
             self.handle.close()
+            self.irqs.let_go()
         finally:
             self._trace.close()
 

@@ -41,6 +41,7 @@ class VectorSet:
         self.kind = kind
         self._irqs = irqs
         self._enabled: list[Interrupt | None] = []
+        self._lingering: list[Interrupt] = []  # ended, but the backend may still signal them
         self._is_sparse = False
         self._count: int | None = None
         self._tap: EventFd | None = None
@@ -129,19 +130,24 @@ class VectorSet:
             self._shut()
 
     def _shut(self) -> None:
-        if not self._enabled and self._tap is None:
+        if not self._enabled and not self._lingering and self._tap is None:
             return
         enabled, self._enabled = self._on(), []
         self._is_sparse = False
         for interrupt in enabled:
             interrupt._end()
+        self._lingering += enabled
         # When this fails the backend may still signal: the eventfds stay open, so that it does
-        # not write to somebody else's file.
+        # not write to somebody else's file, until it is asked again or is gone.
         if self._tap is None or self._irqs._is_closed:
             self._tap = None
             self._irqs._handle.disable(self.kind)
-        for interrupt in enabled:
-            interrupt._leave()
+        self._let_go()
+
+    def _let_go(self) -> None:
+        """Close the eventfds of what has ended: the backend signals them no more."""
+        while self._lingering:
+            self._lingering.pop()._leave()
 
     def _attach_tap(self, tap: EventFd) -> None:
         """Have the backend signal ``tap`` from now on; whoever reads it calls ``_forward``."""
@@ -207,6 +213,7 @@ class VectorSet:
                 found.append(vector)
             if is_changed and self._tap is None:
                 self._irqs._handle.enable(self.kind, self._descriptors())
+                self._let_go()
             return tuple(found)
         except BaseException as error:
             try:
@@ -351,7 +358,8 @@ class Interrupts(Owner):
         """Wake who waits with Closed, switch all kinds off, close the eventfds.
 
         Closing twice is fine.  Goes on when the backend fails to switch one off, and raises
-        that afterwards.  In a forked child it does nothing.
+        that afterwards; its eventfds stay open until :meth:`let_go`.  In a forked child it does
+        nothing.
         """
         with self._lock:
             if self.closed:
@@ -367,6 +375,12 @@ class Interrupts(Owner):
             for other in errors[1:]:
                 errors[0].add_note(f"and then: {other}")
             raise errors[0]
+
+    def let_go(self) -> None:
+        """Close the eventfds that could not be closed so far, now that the handle is closed."""
+        with self._lock:
+            for vectors in self._sets.values():
+                vectors._let_go()
 
     def _after_fork(self) -> None:
         self._lock = threading.RLock()

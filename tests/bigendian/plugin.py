@@ -55,6 +55,8 @@ LEFT_OUT = {
             "tests/contract/test_faults.py::test_faults_in_a_child",
             "tests/contract/test_sim.py::test_a_child_of_a_process_with_threads_opens_a_device",
             "tests/contract/test_vfio_user.py::test_a_child_opens_the_device",
+            "tests/unit/backend/qtest/test_process.py"
+            "::test_a_forked_child_has_a_thread_of_its_own_and_ends_nothing",
         ),
         "qemu-user ends itself (qemu_plugin_vcpu_init_hook) when a forked child starts a thread",
     ),

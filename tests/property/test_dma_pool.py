@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, invariant, multiple, rule
 
 from pymmio.dma import Budget, DmaBuffer, DmaPool, DmaSpace, MemoryFacts
 from pymmio.errors import IovaExhausted
 from pymmio.testing.fakes import FakeDma
+from tests.examples import examples
 
 SIZE = 16384
 
@@ -57,5 +57,5 @@ class PoolMachine(RuleBasedStateMachine):
         self.space.close()
 
 
-PoolMachine.TestCase.settings = settings(max_examples=60, deadline=None)
+PoolMachine.TestCase.settings = examples(60)
 TestPool = PoolMachine.TestCase

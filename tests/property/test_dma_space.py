@@ -5,7 +5,6 @@ from __future__ import annotations
 import mmap
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, invariant, multiple, rule
 
@@ -13,6 +12,7 @@ from pymmio.dma import Budget, DmaBuffer, DmaSpace, MemoryFacts
 from pymmio.errors import BufferBusy, DmaError, IovaExhausted, MappingLimit
 from pymmio.handle import IovaRange
 from pymmio.testing.fakes import FakeDma
+from tests.examples import examples
 
 PAGE = mmap.PAGESIZE
 LIMIT = 5
@@ -123,5 +123,5 @@ class SpaceMachine(RuleBasedStateMachine):
             view.release()
 
 
-SpaceMachine.TestCase.settings = settings(max_examples=60, deadline=None)
+SpaceMachine.TestCase.settings = examples(60)
 TestSpace = SpaceMachine.TestCase

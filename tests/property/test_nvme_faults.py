@@ -7,13 +7,14 @@ import threading
 from contextlib import suppress
 from dataclasses import dataclass
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pymmio.errors import PymmioError
 from pymmio.testing import faults
 from pymmio.testing.faults import Fault, FaultPlan, nvme
 from pymmio_drivers.nvme import Controller
+from tests.examples import examples
 
 HANG_S = 60.0
 """Much more than all time-outs of a run together."""
@@ -187,7 +188,7 @@ def run(plan, interrupts, is_armed):
                 blocks.read(ns, lba, is_believed=lambda: not injector.happened(*UNNOTICED))
 
 
-@settings(max_examples=40, deadline=None)
+@examples(40)
 @given(plans(), st.sampled_from(["msix", "intx", None]), st.booleans())
 def test_whatever_goes_wrong_ends_typed_and_in_time(plan, interrupts, is_armed):
     within_time(lambda: run(plan, interrupts, is_armed))

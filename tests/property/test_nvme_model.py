@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import struct
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from tests.examples import examples
 from tests.unit.models.nvme_driver import MEMORY, MEMORY_SIZE, Driver
 
 U16 = st.integers(0, 0xFFFF)
@@ -46,7 +47,7 @@ def entries(draw: st.DrawFn) -> bytes:
 
 
 @given(st.lists(st.tuples(st.booleans(), entries()), min_size=1, max_size=30))
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_random_commands_are_answered_or_wait(commands: list[tuple[bool, bytes]]) -> None:
     driver = Driver(size="1M", mdts="9")
     for is_admin, entry in commands:
@@ -59,7 +60,7 @@ def test_random_commands_are_answered_or_wait(commands: list[tuple[bool, bytes]]
 
 
 @given(st.binary(min_size=64, max_size=64), st.booleans())
-@settings(max_examples=500, deadline=None)
+@examples(500)
 def test_random_bytes_as_a_command(entry: bytes, is_admin: bool) -> None:
     driver = Driver(size="64K", queues=1)
     pair = driver.admin if is_admin else driver.io[1]
@@ -75,7 +76,7 @@ def test_random_bytes_as_a_command(entry: bytes, is_admin: bool) -> None:
         max_size=60,
     )
 )
-@settings(max_examples=300, deadline=None)
+@examples(300)
 def test_random_register_accesses(accesses: list[tuple[int, int, int, bool]]) -> None:
     driver = Driver(size="64K", start=False)
     for offset, width, value, is_write in accesses:
@@ -153,7 +154,7 @@ class Hostile(RuleBasedStateMachine):
 
 
 TestHostile = Hostile.TestCase
-TestHostile.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestHostile.settings = examples(150, stateful_step_count=40)
 
 
 @given(
@@ -168,7 +169,7 @@ TestHostile.settings = settings(max_examples=150, stateful_step_count=40, deadli
     ),
     st.booleans(),
 )
-@settings(max_examples=60, deadline=None)
+@examples(60)
 def test_blocks_behave_like_an_array(
     steps: list[tuple[str, int, int, int]], large_blocks: bool
 ) -> None:

@@ -6,7 +6,6 @@ import mmap
 import os
 
 import pytest
-from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
@@ -17,6 +16,7 @@ from pymmio.backend.qtest.machine.memory import Ram
 from pymmio.dma.memory import SharedMemory
 from pymmio.errors import DmaError
 from pymmio.handle import Iova
+from tests.examples import examples
 
 MIB = 1 << 20
 PAGE = mmap.PAGESIZE
@@ -170,5 +170,5 @@ class Exchange(RuleBasedStateMachine):
             self.drop(one)
 
 
-Exchange.TestCase.settings = settings(max_examples=40, stateful_step_count=30)
+Exchange.TestCase.settings = examples(40, stateful_step_count=30)
 TestExchange = Exchange.TestCase

@@ -148,6 +148,22 @@ def test_closing_goes_on_after_a_failing_step() -> None:
     assert device.closed
 
 
+def test_interrupts_that_cannot_be_switched_off_leave_no_descriptor() -> None:
+    device, model, handle = make_device()
+    descriptor = device.irqs.msix.enable(2)[1].fileno()
+
+    def fail(*arguments: object) -> None:
+        os.fstat(descriptor)  # it may be signalled still
+        raise OSError(5, "injected")
+
+    handle.irq.disable = fail  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="injected"):
+        device.close()
+    assert model.is_closed
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
 def test_a_forked_child_cannot_use_or_harm_the_parents_device() -> None:
     device, _, handle = make_device()
     buf = device.dma.alloc(4096)

@@ -7,13 +7,14 @@ import threading
 import time
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from pymmio.errors import AccessFault, Closed, ProtocolError
 from pymmio_drivers.nvme.command import sqe
 from pymmio_drivers.nvme.engine import BATCH, ffi, lib
 from tests.drivers.nvme.plain import CQ_DOORBELL, SQ_DOORBELL, WAYS, PlainController, cid_of
+from tests.examples import examples
 
 READ = sqe(2, nsid=1)
 
@@ -181,7 +182,7 @@ def test_the_largest_queue_has_65536_entries():
         max_size=60,
     ),
 )
-@settings(max_examples=200)
+@examples(200)
 def test_any_order_of_steps_loses_and_invents_nothing(depth, steps):
     with PlainController(depth=depth) as controller:
         sent, fetched, completed, reaped = [], [], [], []

@@ -10,7 +10,7 @@ import time
 from concurrent.futures import wait
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from pymmio.errors import BadArgument, BufferBusy, Closed, DeviceNotFound, Unsupported
@@ -29,6 +29,7 @@ from pymmio_drivers.nvme import (
 )
 from pymmio_drivers.nvme.namespace import Namespace
 from tests.drivers.nvme.conftest import model_of
+from tests.examples import examples
 
 
 def fill(buffer, data):
@@ -71,7 +72,7 @@ def test_views_of_a_buffer_have_their_own_place(ctrl, ns):
         assert bytes(buffer)[6 * size :] == bytes([3]) * size + bytes([4]) * size
 
 
-@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     offset=st.integers(0, 4095).map(lambda n: 4 * n),
     blocks=st.integers(1, 300),

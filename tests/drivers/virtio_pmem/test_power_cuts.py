@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from hypothesis import find, given, settings
+from hypothesis import find, given
 from hypothesis import strategies as st
 
 from pymmio.models.virtio.pmem import CACHE_LINE, VirtioPmemModel
 from pymmio.testing import open_model
 from pymmio_drivers.virtio_pmem import VirtioPmem
+from tests.examples import examples
 
 SIZE = 4096
 LINES = SIZE // CACHE_LINE
@@ -56,7 +57,7 @@ def run(schedule: list[tuple[str, int, bytes]], skipped_flush: int | None = None
     return True
 
 
-@settings(max_examples=1000, deadline=None)
+@examples(1000)
 @given(schedules)
 def test_everything_flushed_is_there(schedule: list[tuple[str, int, bytes]]) -> None:
     assert run(schedule)

@@ -215,7 +215,10 @@ def test_close_goes_on_when_one_kind_cannot_be_switched_off(handle: FakeIrq) -> 
         req.try_take()
 
 
-def test_an_eventfd_that_the_backend_may_still_signal_is_not_closed(handle: FakeIrq) -> None:
+def test_an_eventfd_that_the_backend_may_still_signal_is_not_closed(
+    handle: FakeIrq, descriptors: Callable[[], int]
+) -> None:
+    before = descriptors()
     irqs = Interrupts(handle)
     fd = irqs.msix[0].fileno()
     handle.fail_next("disable", DmaError("injected"))
@@ -223,7 +226,48 @@ def test_an_eventfd_that_the_backend_may_still_signal_is_not_closed(handle: Fake
         irqs.close()
     handle.fire(IrqKind.MSIX, 0)
     assert os.eventfd_read(fd) >= 1
-    os.close(fd)
+    irqs.let_go()  # the handle is closed by now
+    assert descriptors() == before
+
+
+def test_what_could_not_be_switched_off_is_tried_again(
+    handle: FakeIrq, descriptors: Callable[[], int]
+) -> None:
+    before = descriptors()
+    irqs = Interrupts(handle)
+    irqs.msix.enable(2)
+    handle.fail_next("disable", DmaError("injected"))
+    with pytest.raises(DmaError):
+        irqs.msix.disable()
+    assert descriptors() == before + 2
+    irqs.close()
+    assert handle.enabled == {}
+    assert descriptors() == before
+
+
+def test_what_is_switched_on_again_replaces_what_could_not_be_switched_off(
+    irqs: Interrupts, handle: FakeIrq, descriptors: Callable[[], int]
+) -> None:
+    before = descriptors()
+    irqs.msix.enable(2)
+    handle.fail_next("disable", DmaError("injected"))
+    with pytest.raises(DmaError):
+        irqs.msix.disable()
+    irqs.msix.enable(1)
+    assert descriptors() == before + 1
+
+
+def test_an_enable_and_its_undoing_that_fail_leave_no_descriptor(
+    handle: FakeIrq, descriptors: Callable[[], int]
+) -> None:
+    before = descriptors()
+    irqs = Interrupts(handle)
+    handle.fail_next("enable", DmaError("first"))
+    handle.fail_next("disable", DmaError("second"))
+    with pytest.raises(DmaError, match="first"):
+        irqs.msix.enable(2)
+    irqs.close()
+    assert descriptors() == before
 
 
 def test_use_after_close_raises(handle: FakeIrq) -> None:
