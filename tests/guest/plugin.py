@@ -24,8 +24,9 @@ from tests.guest.result import Result
 PROJECT = Path(__file__).resolve().parents[2]
 SIDE_BY_SIDE = min(2, os.cpu_count() or 1)
 """So many guests run at once: each keeps one processor busy."""
-MANY_CASES = 60
-"""A guest with more is booted SIDE_BY_SIDE times, with some of the files each."""
+BOOT_S = 200
+"""About how many seconds of cases one boot is for: a guest with more is booted several times, with
+some of the files each."""
 
 
 class CaseFailed(Exception):
@@ -255,9 +256,8 @@ def _start(session: pytest.Session) -> dict[tuple[str, str], Boot]:
 
 def _shares(modules: Mapping[str, Sequence[CaseCall]]) -> list[list[str]]:
     """Divide the files of a guest among its boots, so that they take about the same time."""
-    count = sum(map(len, modules.values()))
-    shares: list[list[str]] = [[] for _ in range(SIDE_BY_SIDE if count > MANY_CASES else 1)]
     weights = {module: _weight(calls) for module, calls in modules.items()}
+    shares: list[list[str]] = [[] for _ in range(max(1, round(sum(weights.values()) / BOOT_S)))]
     for module in sorted(weights, key=lambda name: -weights[name]):
         min(shares, key=lambda share: sum(weights[name] for name in share)).append(module)
     return [[name for name in modules if name in share] for share in shares if share]

@@ -107,7 +107,7 @@ def test_a_guest_with_many_cases_is_booted_more_than_once(
     pytester: pytest.Pytester, fake: FakeGuest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plugin, "SIDE_BY_SIDE", 2)
-    monkeypatch.setattr(plugin, "MANY_CASES", 4)
+    monkeypatch.setattr(plugin, "BOOT_S", 4)
     pytester.makepyfile(case_more="def case_more(): pass", case_last="def case_last(): pass")
     pytest_in(pytester).assert_outcomes(passed=7, failed=1, skipped=1)
     of_default = sorted(calls for name, calls in fake.boots if name == "default")
@@ -133,14 +133,14 @@ def test_boots_are_about_as_long_and_the_longest_begins(
     pytester: pytest.Pytester, fake: FakeGuest, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plugin, "SIDE_BY_SIDE", 2)
-    monkeypatch.setattr(plugin, "MANY_CASES", 4)
+    monkeypatch.setattr(plugin, "BOOT_S", 60)
     pytester.makepyfile(case_more=MANY, case_weight=WEIGHTS)
     pytest_in(pytester)
     of_default = [calls for name, calls in fake.boots if name == "default"]
     assert sorted(of_default, key=len)[0] == ["case_long[cdev]"]
     assert sorted(map(len, of_default)) == [1, 11]
     monkeypatch.setattr(plugin, "SIDE_BY_SIDE", 1)
-    monkeypatch.setattr(plugin, "MANY_CASES", 100)
+    monkeypatch.setattr(plugin, "BOOT_S", 1000)
     fake.boots.clear()
     pytester.makepyfile(case_weight=WEIGHTS.replace('"default"', '"other"'))
     pytest_in(pytester)

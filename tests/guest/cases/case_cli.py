@@ -77,7 +77,7 @@ class owned_by_user:
         os.chown(self.node, 0, 0)
 
 
-@case(timeout_s=180, seconds=17)
+@case(timeout_s=180, seconds=24)
 def case_the_demo_reads_as_root_and_writes_where_it_is_told() -> None:
     with bound_to_vfio(NVME) as nvme:
         uri = f"vfio:{nvme.address}"
@@ -91,7 +91,7 @@ def case_the_demo_reads_as_root_and_writes_where_it_is_told() -> None:
         assert json_of("nvme", "read", uri, "--lba", "0", "--blocks", "8")["data"] == before
 
 
-@case(timeout_s=180, seconds=17)
+@case(timeout_s=180, seconds=13)
 def case_a_user_who_owns_the_group_runs_the_demo() -> None:
     with bound_to_vfio(NVME) as nvme, owned_by_user(nvme.iommu_group):
         uri = f"vfio:{nvme.address}"
@@ -102,14 +102,14 @@ def case_a_user_who_owns_the_group_runs_the_demo() -> None:
         assert "controller shut down, device given back" in text
 
 
-@case(timeout_s=120, seconds=17)
+@case(timeout_s=120, seconds=4)
 def case_a_user_without_the_group_is_told_what_to_do() -> None:
     with bound_to_vfio(NVME) as nvme:
         refused = run("nvme", "demo", f"vfio:{nvme.address}", user=True)
         fails(3, "/dev/vfio/", "may not be opened by", of=refused)
 
 
-@case(timeout_s=120, seconds=17)
+@case(timeout_s=120, seconds=13)
 def case_devices_show_themselves() -> None:
     with bound_to_vfio(NVME) as nvme:
         uri = f"vfio:{nvme.address}"
@@ -126,7 +126,7 @@ def case_devices_show_themselves() -> None:
         assert re.search(r"PCI Express .*max payload: \d+ bytes", caps)
 
 
-@case(timeout_s=180, seconds=17)
+@case(timeout_s=180, seconds=40)
 def case_the_controller_is_managed() -> None:
     with bound_to_vfio(NVME) as nvme:
         uri = f"vfio:{nvme.address}"
@@ -143,7 +143,7 @@ def case_the_controller_is_managed() -> None:
         fails(2, "nothing was touched", "--yes", of=run("nvme", "reset", uri))
 
 
-@case(timeout_s=180, seconds=17)
+@case(timeout_s=180, seconds=27)
 def case_a_format_changes_the_block_size_and_back() -> None:
     with bound_to_vfio(NVME) as nvme:
         uri = f"vfio:{nvme.address}"
@@ -159,7 +159,7 @@ def case_a_format_changes_the_block_size_and_back() -> None:
         assert json_of("nvme", "list", uri)["namespaces"][0]["block_size"] == 512
 
 
-@case(timeout_s=120, seconds=17)
+@case(timeout_s=120, seconds=9)
 def case_registers_are_watched() -> None:
     with bound_to_vfio(EDU) as edu:
         uri = f"vfio:{edu.address}"
@@ -168,7 +168,7 @@ def case_registers_are_watched() -> None:
         assert (done.returncode, done.stderr) == (0, "")
 
 
-@case(timeout_s=120, seconds=17)
+@case(timeout_s=120, seconds=20)
 def case_errors_are_one_line_with_their_code() -> None:
     edu = find_function(EDU)
     fails(4, "0000:77:00.0", of=run("config", "vfio:0000:77:00.0"))
