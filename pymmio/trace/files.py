@@ -142,16 +142,14 @@ class RecordingSink(JsonLinesSink):
 
         It waits for the end of a reset, unless ``waits`` is False (configuration space).
         """
-        with self.lock:
-            while waits and not self._gate.is_set():
-                self.lock.release()
-                try:
-                    self._gate.wait()
-                finally:
-                    self.lock.acquire()
-            for memory in self._watches:
-                memory.push()
-            yield
+        while True:
+            with self.lock:
+                if not waits or self._gate.is_set():
+                    for memory in self._watches:
+                        memory.push()
+                    yield
+                    return
+            self._gate.wait()
 
     def after(self, event: AccessEvent) -> None:
         """Take the access that was made in :meth:`around`, and what the device wrote."""

@@ -186,6 +186,12 @@ def test_a_tier_that_failed_is_the_status(monkeypatch) -> None:
     assert whole(monkeypatch, Tier("good", (PASSES,)), Tier("bad", (FAILS,))) == 1
 
 
+def test_byte_code_is_kept_whatever_the_environment_says(monkeypatch) -> None:
+    monkeypatch.setenv("PYTHONDONTWRITEBYTECODE", "1")
+    writes = Step((sys.executable, "-c", "import sys; exit(sys.dont_write_bytecode)"))
+    assert whole(monkeypatch, Tier("it", (writes,))) == 0
+
+
 def test_what_failed_is_told_after_the_table(monkeypatch, tmp_path: Path, capsys) -> None:
     (tmp_path / "test_it.py").write_text("def test_bad():\n    assert 4 == 5\n")
     (tmp_path / "pytest.ini").write_text("[pytest]\n")

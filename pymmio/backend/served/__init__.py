@@ -5,7 +5,7 @@ backend and the vfio-user server are both built on :class:`ServedDevice`.
 """
 
 from pymmio.backend.served.device import DeviceMemory, ServedDevice
-from pymmio.backend.served.find import MODEL_GROUP, make_model, model_names
+from pymmio.backend.served.find import MODEL_GROUP, can_be_served, make_model, model_names
 from pymmio.backend.served.guarded import GuardedMemory
 from pymmio.backend.served.interrupts import ServedIrq, empty_eventfd
 from pymmio.backend.served.memory import BarMemory
@@ -19,6 +19,7 @@ __all__ = [
     "ServedDevice",
     "ServedIrq",
     "SharedDoorbells",
+    "can_be_served",
     "empty_eventfd",
     "make_model",
     "mappable_doorbells",

@@ -8,7 +8,7 @@ from importlib.metadata import entry_points
 from pymmio.backend.model import DeviceModel
 from pymmio.errors import DeviceNotFound, UriError
 
-__all__ = ["MODEL_GROUP", "make_model", "model_names"]
+__all__ = ["MODEL_GROUP", "can_be_served", "make_model", "model_names"]
 
 MODEL_GROUP = "pymmio.models"
 
@@ -16,6 +16,15 @@ MODEL_GROUP = "pymmio.models"
 def model_names() -> list[str]:
     """Return the names of the models that are installed."""
     return sorted({entry.name for entry in entry_points(group=MODEL_GROUP)})
+
+
+def can_be_served(name: str) -> bool:
+    """Whether there is such a model, and other processes can be given it.
+
+    One that opens by itself is for the process of its driver only.
+    """
+    found = entry_points(group=MODEL_GROUP, name=name)
+    return any(not hasattr(entry.load(), "open_handle") for entry in found)
 
 
 def make_model(name: str, options: Mapping[str, str], *, asked: str) -> DeviceModel:

@@ -104,6 +104,13 @@ def test_models_are_listed_with_their_options() -> None:
         assert option in nvme
 
 
+@pytest.mark.parametrize("name", ["toaster", "replay"])
+def test_the_models_that_can_be_served_are_named(tmp_path: Path, name: str) -> None:
+    result = run("serve", name, "--socket", str(tmp_path / "socket"))
+    assert_fails(result, 4, f"no model {name!r} that can be served", "access-recorder, edu, ")
+    assert "replay," not in result.stderr
+
+
 @pytest.mark.parametrize("name", [name for name in model_names() if name != "replay"])
 def test_listed_options_are_taken(name: str) -> None:
     entry = next(iter(entry_points(group=MODEL_GROUP, name=name)))
