@@ -354,7 +354,6 @@ class Device(Function, Owner):
             else:
                 return
         if is_first:
-            self._events.close()
             self._tear_down = TearDown(self.name, self._closing_steps())
         assert self._tear_down is not None
         try:
@@ -372,6 +371,7 @@ class Device(Function, Owner):
             lambda: self.config.update_command(off=Command.BUS_MASTER),
         )
         turn_away = Step("turning users away", self._turn_away)
+        events = Step("watching no more events", self._events.close)
         irqs = Step("switching interrupts off", self.irqs.close)
         dma = Step("taking its DMA memory away", self.dma.leave)
         regions = [
@@ -382,17 +382,17 @@ class Device(Function, Owner):
         if self._reset is not None and not self._reset.is_over:
             # The kernel blocks whoever touches COMMAND or interrupts until the reset is over
             # (vfio_pci_core's memory_lock); what cannot block comes first.
-            return [turn_away, *regions, dma, irqs, handle]
+            return [turn_away, *regions, dma, events, irqs, handle]
         if not self.dma.is_usable:  # it was never switched on here: whose it is, if on, leave it
-            return [turn_away, irqs, dma, *regions, handle]
-        return [master, turn_away, irqs, dma, *regions, handle]
+            return [events, turn_away, irqs, dma, *regions, handle]
+        return [events, master, turn_away, irqs, dma, *regions, handle]
 
     def _give_back(self) -> None:
         try:
             self.handle.close()
-            self.irqs.let_go()
         finally:
             self._trace.close()
+            self.irqs._let_go()  # nobody signals any more
 
     def _turn_away(self) -> None:
         self._regions.turn_away(self._why)

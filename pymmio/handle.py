@@ -165,7 +165,10 @@ class IrqHandle(Protocol):
         ...
 
     def disable(self, kind: IrqKind) -> None:
-        """Deliver no vector of this kind any more; no error if none was enabled."""
+        """Deliver no vector of this kind any more; no error if none was enabled.
+
+        Where this fails, vectors may still be delivered until the handle is closed.
+        """
         ...
 
     def unmask_intx(self) -> None:

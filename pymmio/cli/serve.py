@@ -155,14 +155,11 @@ def serve(
 
 def _print_models() -> None:
     import importlib
-    from importlib.metadata import entry_points
 
-    from pymmio.backend.served import MODEL_GROUP, can_be_served
+    from pymmio.backend.served import served_models
     from pymmio.cli.output import print_plain
 
-    for entry in sorted(entry_points(group=MODEL_GROUP)):
-        if not can_be_served(entry.name):
-            continue
+    for entry in served_models().values():
         model = entry.load()
         about = (importlib.import_module(entry.module).__doc__ or "").strip().splitlines()
         print_plain(f"{entry.name}: {about[0] if about else ''}")
@@ -206,15 +203,8 @@ def _serve(orders: Sequence[Order], owner: int | None) -> None:
 
 
 def _start(order: Order) -> Server:
-    from pymmio.backend.served import can_be_served, make_model, model_names
+    from pymmio.backend.served import make_served_model
     from pymmio.backend.vfio_user.server import serve as start
-    from pymmio.errors import DeviceNotFound
 
-    if not can_be_served(order.model):
-        served = filter(can_be_served, model_names())
-        raise DeviceNotFound(
-            f"serve {order.model}: there is no model {order.model!r} that can be served",
-            hint=f"Models are {', '.join(served) or 'none (is pymmio installed?)'}",
-        )
-    model = make_model(order.model, order.options, asked=f"serve {order.model}")
+    model = make_served_model(order.model, order.options, asked=f"serve {order.model}")
     return start(model, order.socket, name=order.model)

@@ -41,7 +41,9 @@ class VectorSet:
         self.kind = kind
         self._irqs = irqs
         self._enabled: list[Interrupt | None] = []
-        self._lingering: list[Interrupt] = []  # ended, but the backend may still signal them
+        # What has ended, but the backend may still signal it:
+        self._lingering: list[Interrupt] = []
+        self._old_taps: list[EventFd] = []
         self._is_sparse = False
         self._count: int | None = None
         self._tap: EventFd | None = None
@@ -138,7 +140,7 @@ class VectorSet:
             interrupt._end()
         self._lingering += enabled
         # When this fails the backend may still signal: the eventfds stay open, so that it does
-        # not write to somebody else's file, until it is asked again or is gone.
+        # not write to somebody else's file, until it was asked with success or is closed.
         if self._tap is None or self._irqs._is_closed:
             self._tap = None
             self._irqs._handle.disable(self.kind)
@@ -148,6 +150,8 @@ class VectorSet:
         """Close the eventfds of what has ended: the backend signals them no more."""
         while self._lingering:
             self._lingering.pop()._leave()
+        while self._old_taps:
+            self._old_taps.pop().close()
 
     def _attach_tap(self, tap: EventFd) -> None:
         """Have the backend signal ``tap`` from now on; whoever reads it calls ``_forward``."""
@@ -158,15 +162,22 @@ class VectorSet:
             self._tap = tap
 
     def _detach_tap(self) -> None:
-        """Have the backend signal the vectors that are on again, or nothing."""
+        """Have the backend signal the vectors that are on again, or nothing.
+
+        Where that fails the tap is this object's to close.
+        """
         with self._irqs._lock:
             if self._tap is None:
                 return
-            self._tap = None
-            if self._enabled and not self._irqs.closed:
-                self._irqs._handle.enable(self.kind, self._descriptors())
-            else:
-                self._irqs._handle.disable(self.kind)
+            tap, self._tap = self._tap, None
+            try:
+                if self._enabled and not self._irqs.closed:
+                    self._irqs._handle.enable(self.kind, self._descriptors())
+                else:
+                    self._irqs._handle.disable(self.kind)
+            except BaseException:
+                self._old_taps.append(tap)
+                raise
 
     def _forward(self, events: int) -> None:
         """Count events that were taken from the tap for whoever waits for the vector."""
@@ -175,7 +186,7 @@ class VectorSet:
                 interrupt._forward(events)
 
     def _after_fork(self) -> None:
-        for interrupt in self._on():
+        for interrupt in (*self._on(), *self._lingering):
             interrupt._after_fork()
 
     def _on(self) -> list[Interrupt]:
@@ -358,8 +369,8 @@ class Interrupts(Owner):
         """Wake who waits with Closed, switch all kinds off, close the eventfds.
 
         Closing twice is fine.  Goes on when the backend fails to switch one off, and raises
-        that afterwards; its eventfds stay open until :meth:`let_go`.  In a forked child it does
-        nothing.
+        that afterwards; its eventfds stay open until the device is given back.  In a forked child
+        it does nothing.
         """
         with self._lock:
             if self.closed:
@@ -376,9 +387,11 @@ class Interrupts(Owner):
                 errors[0].add_note(f"and then: {other}")
             raise errors[0]
 
-    def let_go(self) -> None:
+    def _let_go(self) -> None:
         """Close the eventfds that could not be closed so far, now that the handle is closed."""
         with self._lock:
+            if self._is_forked:
+                return
             for vectors in self._sets.values():
                 vectors._let_go()
 

@@ -135,24 +135,38 @@ class EventWatcher:
     def close(self) -> None:
         """Stop watching and end the thread; closing twice is fine.
 
-        A callback that is running goes on and is not waited for: it may be what closes.
+        A callback that is running goes on and is not waited for: it may be what closes.  Goes on
+        where the backend fails, and raises that afterwards.
         """
+        errors: list[Exception] = []
         with self._lock:
             if self._state != "open":
                 return
             self._state = "closed"
             self._subscriptions.clear()
-            for kind in self._taps:
-                self._irqs.of_kind(kind)._detach_tap()
-            if self._wake is None:
-                return
-            if self._thread is None:
-                self._wake.close()
-                return
-            self._wake.signal()
-            thread = None if self._is_calling else self._thread
+            for kind in list(self._taps):
+                try:
+                    self._irqs.of_kind(kind)._detach_tap()
+                except Exception as error:
+                    errors.append(error)
+                    del self._taps[kind]  # it may still be signalled, and is closed later
+            thread = self._end()
         if thread is not None:
             thread.join(JOIN_TIMEOUT_S)  # it only has to wake up
+        if errors:
+            for other in errors[1:]:
+                errors[0].add_note(f"and then: {other}")
+            raise errors[0]
+
+    def _end(self) -> threading.Thread | None:
+        """Tell the thread to end; return it if it is to be waited for."""
+        if self._wake is None:
+            return None
+        if self._thread is None:
+            self._wake.close()
+            return None
+        self._wake.signal()
+        return None if self._is_calling else self._thread
 
     def _require_open(self) -> None:
         if self._state == "forked":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from pymmio.backend.sim import SimHandle
 from pymmio.device import Device
 from pymmio.errors import (
     Closed,
+    DeviceBusy,
     DeviceNotFound,
     ForkedObject,
     PymmioError,
@@ -19,10 +21,10 @@ from pymmio.errors import (
     UriError,
     WidthRefused,
 )
-from pymmio.handle import CONFIG_REGION
+from pymmio.handle import CONFIG_REGION, IrqKind
 from pymmio.mmio import AccessRule
 from pymmio.pci import Command
-from pymmio.trace import RingSink
+from pymmio.trace import DmaEvent, EventRing, IrqEvent, LifeEvent, MemoryEvent, RingSink
 from pymmio.uri import DeviceUri
 from tests.children import in_forked_child
 from tests.unit.backend.sim.rig import Rig, make_device
@@ -156,12 +158,71 @@ def test_interrupts_that_cannot_be_switched_off_leave_no_descriptor() -> None:
         os.fstat(descriptor)  # it may be signalled still
         raise OSError(5, "injected")
 
+    def close() -> None:
+        os.fstat(descriptor)
+        real_close()
+        raise DeviceBusy("busy", hint="none")
+
+    real_close, handle.close = handle.close, close  # type: ignore[method-assign]
+    handle.irq.disable = fail  # type: ignore[method-assign]
+    with pytest.raises(OSError, match="injected") as caught:
+        device.close()
+    assert "busy" in caught.value.__notes__[0]
+    assert model.is_closed
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(descriptor)
+
+
+def test_events_that_cannot_be_switched_off_leave_nothing() -> None:
+    device, model, handle = make_device()
+    before = set(os.listdir("/proc/self/fd"))
+    device.on_request(lambda: None)
+
+    def fail(*arguments: object) -> None:
+        raise OSError(5, "injected")
+
     handle.irq.disable = fail  # type: ignore[method-assign]
     with pytest.raises(OSError, match="injected"):
         device.close()
     assert model.is_closed
-    with pytest.raises(OSError, match="Bad file descriptor"):
-        os.fstat(descriptor)
+    assert set(os.listdir("/proc/self/fd")) <= before
+
+
+def test_a_trace_signals_no_descriptor_that_was_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    noting, let_go = threading.Event(), threading.Event()
+    reported: list[str] = []
+    monkeypatch.setattr(threading, "excepthook", lambda args: reported.append(str(args.exc_value)))
+
+    class Slow(EventRing):
+        def note(self, event: DmaEvent | MemoryEvent | IrqEvent | LifeEvent) -> None:
+            super().note(event)
+            if isinstance(event, IrqEvent) and event.kind == "irq":
+                noting.set()
+                let_go.wait(0.3)  # not meanwhile
+
+    def fail(*arguments: object) -> None:
+        raise OSError(5, "injected")
+
+    def close() -> None:
+        handle.irq.trigger(IrqKind.MSI, 0)  # the last one
+        assert noting.wait(20)
+        real_close()
+
+    def tell() -> None:
+        real_let_go()
+        let_go.set()
+
+    device = pymmio.open_device("sim:edu", trace=Slow())
+    handle = device.handle
+    assert isinstance(handle, SimHandle)
+    device.irqs.msi.enable(1)
+    real_close, real_let_go = handle.close, device.irqs._let_go
+    monkeypatch.setattr(handle.irq, "disable", fail)
+    monkeypatch.setattr(handle, "close", close)
+    monkeypatch.setattr(device.irqs, "_let_go", tell)
+    with pytest.raises(OSError, match="injected"):
+        device.close()
+    assert reported == []
 
 
 def test_a_forked_child_cannot_use_or_harm_the_parents_device() -> None:

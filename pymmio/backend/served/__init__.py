@@ -5,7 +5,14 @@ backend and the vfio-user server are both built on :class:`ServedDevice`.
 """
 
 from pymmio.backend.served.device import DeviceMemory, ServedDevice
-from pymmio.backend.served.find import MODEL_GROUP, can_be_served, make_model, model_names
+from pymmio.backend.served.find import (
+    MODEL_GROUP,
+    BringsHandle,
+    make_model,
+    make_served_model,
+    model_names,
+    served_models,
+)
 from pymmio.backend.served.guarded import GuardedMemory
 from pymmio.backend.served.interrupts import ServedIrq, empty_eventfd
 from pymmio.backend.served.memory import BarMemory
@@ -13,15 +20,17 @@ from pymmio.backend.served.words import SharedDoorbells, mappable_doorbells
 
 __all__ = [
     "BarMemory",
+    "BringsHandle",
     "DeviceMemory",
     "GuardedMemory",
     "MODEL_GROUP",
     "ServedDevice",
     "ServedIrq",
     "SharedDoorbells",
-    "can_be_served",
     "empty_eventfd",
     "make_model",
+    "make_served_model",
     "mappable_doorbells",
     "model_names",
+    "served_models",
 ]

@@ -2,22 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Protocol, runtime_checkable
-
-from pymmio.backend.served import make_model
+from pymmio.backend.served import BringsHandle, make_model
 from pymmio.backend.sim.device import SimHandle
 from pymmio.errors import Unsupported
 from pymmio.handle import DeviceHandle
 from pymmio.uri import DeviceUri
 
-__all__ = ["BringsHandle", "open"]
-
-
-@runtime_checkable
-class BringsHandle(Protocol):
-    """A model that has to see more than a model does: it is its own handle."""
-
-    def open_handle(self, name: str) -> DeviceHandle: ...
+__all__ = ["open"]
 
 
 def open(uri: DeviceUri, *, share_dma_with: DeviceHandle | None = None) -> DeviceHandle:

@@ -166,12 +166,16 @@ class VfioIrq:
             self._set_irqs(kind, _OFF, 0)
 
     def _disable(self, kind: IrqKind) -> None:
-        if not self._enabled.pop(kind, ()):
+        if not self._enabled.get(kind):
             return
         try:
             self._set_irqs(kind, _OFF, 0)
         except OSError as error:
-            raise self._error(f"disabling {kind}", error) from error
+            failure = self._error(f"disabling {kind}", error)
+            if isinstance(failure, DeviceGone):
+                del self._enabled[kind]
+            raise failure from error
+        del self._enabled[kind]
 
     def _set_irqs(
         self, kind: IrqKind, flags: int, count: int, data: bytes = b"", *, start: int = 0

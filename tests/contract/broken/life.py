@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import threading
 import time
-from tempfile import TemporaryDirectory
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any, ClassVar
 
 from pymmio.backend.sim import SimHandle
@@ -143,8 +145,8 @@ class SecondUserTakesItAway(BrokenHandle):
 class KilledUsersKeepIt(BrokenHandle):
     """A user that did not close keeps the device: a lock file that is left behind."""
 
-    FOLDER = TemporaryDirectory(prefix="pymmio-broken-")
-    PATH = f"{FOLDER.name}/lock"
+    PATH = Path(gettempdir(), f"pymmio-broken-{os.getpid()}.lock")
+    atexit.register(PATH.unlink, missing_ok=True)
 
     @classmethod
     def open(cls, uri: DeviceUri, share_dma_with: SimHandle | None = None) -> SimHandle:

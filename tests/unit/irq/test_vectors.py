@@ -226,7 +226,7 @@ def test_an_eventfd_that_the_backend_may_still_signal_is_not_closed(
         irqs.close()
     handle.fire(IrqKind.MSIX, 0)
     assert os.eventfd_read(fd) >= 1
-    irqs.let_go()  # the handle is closed by now
+    irqs._let_go()  # the handle is closed by now
     assert descriptors() == before
 
 

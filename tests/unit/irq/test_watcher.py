@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import threading
 from collections.abc import Callable, Iterator
 
 import pytest
 
-from pymmio.errors import Closed, ForkedObject, Unsupported
+from pymmio.errors import Closed, DmaError, ForkedObject, Unsupported
 from pymmio.handle import IrqKind
 from pymmio.irq import EventWatcher, Interrupts
 from pymmio.testing.fakes import FakeIrq
@@ -88,6 +89,21 @@ def test_who_waits_for_the_vector_gets_the_event_too(rig: Rig) -> None:
 
     assert asyncio.run(both()) == [1, 1]
     assert all(calls.acquire(timeout=SOON_S) for _ in range(3))
+
+
+def test_a_tap_that_may_still_be_signalled_stays_open(rig: Rig) -> None:
+    for kind in (IrqKind.REQ, IrqKind.ERR):
+        rig.watcher.subscribe(kind, lambda: None)
+    (tap,) = rig.fake.enabled[IrqKind.REQ]
+    rig.fake.fail_next("disable", DmaError("injected"))
+    with pytest.raises(DmaError, match="injected"):
+        rig.watcher.close()
+    assert list(rig.fake.enabled) == [IrqKind.REQ]  # the other one is off
+    os.fstat(tap)
+    rig.irqs._let_go()  # as the device does when its handle is closed
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(tap)
+    rig.fake.disable(IrqKind.REQ)
 
 
 def test_after_the_watcher_the_vector_gets_its_events_from_the_backend(rig: Rig) -> None:

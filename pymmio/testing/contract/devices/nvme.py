@@ -34,6 +34,7 @@ _CONTIGUOUS, _INTERRUPTS_ON = 1, 2
 _NSID, _LBA = 1, 0
 _WITHOUT_MASTER_S = 0.3
 _LOOK_S = 0.2
+_ALL_ONES = 0xFFFF_FFFF  # what is read of a device that is not there
 
 
 @dataclass
@@ -241,11 +242,14 @@ class NvmeExerciser(Exerciser):
                 if now > start + limit_s and not is_master:
                     return None
                 if now > look and is_master:
-                    status = self.bar.read32(_CSTS)
-                    if status & _FATAL or now > start + limit_s:
+                    state = self.bar.read32(_CSTS)
+                    if view[at + 14] & 1 == queue.phase:
+                        break  # it came meanwhile
+                    is_failed = state & _FATAL and state != _ALL_ONES
+                    if is_failed or now > start + limit_s:
                         raise DeviceTimeout(
                             f"the controller has not completed a command within "
-                            f"{now - start:.1f} s; CSTS is {status:#x}"
+                            f"{now - start:.1f} s; CSTS is {state:#x}"
                         )
                     look = now + _LOOK_S
                 time.sleep(2e-5)

@@ -224,10 +224,26 @@ def test_an_error_while_asking_is_named(kernel: FakeKernel, irq: VfioIrq) -> Non
         irq.count(IrqKind.MSI)
 
 
-def test_an_error_while_disabling_is_named_once(kernel: FakeKernel, irq: VfioIrq) -> None:
+def test_what_could_not_be_disabled_is_on_until_it_can(kernel: FakeKernel, irq: VfioIrq) -> None:
     irq.enable(IrqKind.MSI, [11])
     kernel.errors["DEVICE_SET_IRQS"] = errno.EIO
     with pytest.raises(Unsupported, match="disabling msi"):
+        irq.disable(IrqKind.MSI)
+    with pytest.raises(DeviceBusy):
+        irq.enable(IrqKind.INTX, [12])
+    kernel.errors.clear()
+    kernel.log.clear()
+    irq.disable(IrqKind.MSI)
+    asked = list(kernel.log)
+    assert asked
+    irq.disable(IrqKind.MSI)
+    assert kernel.log == asked
+
+
+def test_a_device_that_is_gone_is_disabled_once(kernel: FakeKernel, irq: VfioIrq) -> None:
+    irq.enable(IrqKind.MSI, [11])
+    kernel.errors["DEVICE_SET_IRQS"] = errno.ENODEV
+    with pytest.raises(DeviceGone):
         irq.disable(IrqKind.MSI)
     irq.disable(IrqKind.MSI)
 
