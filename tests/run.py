@@ -30,7 +30,7 @@ CACHES = Path(".pytest_cache")
 
 INTERRUPTED = "failed: interrupted"
 EXCERPT_LINES = 10
-CAUSES = ("E  ", "while this case ran: ", "before this case: ")
+CAUSES = ("E  ", "while this case ran: ", "before this case ran: ", "after this case ran: ")
 
 _preparing = threading.Lock()
 """One tier at a time installs packages."""
@@ -99,12 +99,14 @@ class TierRun:
                 result.reason = INTERRUPTED
                 return
             again.forget(self._cache)
+            begin = len(self._said())
             status = self._status(step, step.tests)
             failed = again.worth_another_run(status, self._cache) if step.tests else []
             if failed:
                 result.again.append((step, failed))
             elif status != 0:
                 result.reason = self._failure(step, status)
+                result.excerpt = excerpt(self._said()[begin:])
                 return
 
     def run_again(self, result: Result) -> None:
@@ -116,6 +118,7 @@ class TierRun:
             result.seconds += time.monotonic() - start
             if status != 0:
                 result.reason = result.reason or self._failure(step, status)
+                result.excerpt = [*result.excerpt, *(f"FAILED {test}" for test in tests)]
             else:
                 result.passed_later += len(tests)
 
@@ -136,6 +139,12 @@ class TierRun:
                 ).returncode
             except subprocess.TimeoutExpired:
                 return None
+
+    def _said(self) -> list[str]:
+        """Return the lines of the log so far."""
+        if self._log is None or not self._log.exists():
+            return []
+        return self._log.read_text(errors="replace").splitlines()
 
     def _failure(self, step: Step, status: int | None) -> str:
         command = " ".join((*step.command, *step.tests))
@@ -158,12 +167,10 @@ def side_by_side(tiers: Sequence[Tier], cores: float) -> Iterator[Result]:
             for future in wait(running, return_when=FIRST_COMPLETED).done:
                 tier = running.pop(future)
                 print(f"=== {tier.name}", flush=True)
-                log, result = Path(logs, tier.name), future.result()
+                log = Path(logs, tier.name)
                 if log.exists():
-                    text = log.read_text(errors="replace")
-                    print(text, flush=True)
-                    result.excerpt = excerpt(text.splitlines())
-                yield result
+                    print(log.read_text(errors="replace"), flush=True)
+                yield future.result()
 
         try:
             while pending or running:

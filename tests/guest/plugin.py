@@ -101,10 +101,7 @@ class CaseItem(pytest.Item):
     def runtest(self) -> None:
         """Boot the guest unless that is done, then report what it said about this case."""
         require_guest(self.guest)
-        boot = _boot_of(self)
-        result = boot.result(self.call)
-        if result is None:
-            raise CaseFailed(boot.explain_missing(self.call))
+        result = _boot_of(self).result(self.call)
         self.user_properties.append(("guest_seconds", result.seconds))
         if result.output:
             self.add_report_section("call", "guest output", result.output)
@@ -134,15 +131,21 @@ class Death:
     folder: Path
 
     def explain(self, call: CaseCall) -> str:
-        """Return the reason and most of the console."""
-        while_ = "while this case ran" if self.failure.running == call.id else "before this case"
-        return f"{while_}: {self.failure.explain()}\nwhole console: {self.folder / 'console.log'}"
+        """Return the reason and most of the console, after what the case itself said."""
+        result = self.failure.results.get(call.id)
+        when = "after" if result else "while" if self.failure.running == call.id else "before"
+        said = f"{result.detail}\n" if result and result.outcome == "failed" else ""
+        return (
+            f"{said}{when} this case ran: {self.failure.explain()}\n"
+            f"whole console: {self.folder / 'console.log'}"
+        )
 
 
 class Boot:
     """One boot and its outcome: results, and what ended it early if something did.
 
-    A guest that dies fails the case that it died in.  Those after it get another boot, once.
+    A guest that dies fails the case that it died in, or the last one where it does not end well.
+    Those after it get another boot, once.
     """
 
     def __init__(self, guest: Guest, calls: Sequence[CaseCall], folder: Path) -> None:
@@ -179,36 +182,37 @@ class Boot:
         except GuestFailure as failure:
             self._results |= failure.results
             left = [call for call in calls if call.id not in self._results]
-            if left:
-                self._deaths[left[0].id] = Death(failure, folder)
+            died_in = left[0] if left else calls[-1]
+            self._deaths[died_in.id] = Death(failure, folder)
             return left[1:]
         return []
-
-    def wait(self) -> None:
-        """Wait for its end; raise what kept the guest from starting, after that CaseFailed."""
-        self._over.wait()
-        if self._error is None:
-            return
-        if not self._is_error_raised:
-            self._is_error_raised = True
-            raise self._error
-        raise CaseFailed(f"not reached: {type(self._error).__name__}: {self._error}")
 
     def __str__(self) -> str:
         died = f", died {len(self._deaths)} x" if self._deaths else ""
         return f"{self._guest.name}: {len(self._calls)} cases, {self._seconds:.0f} s{died}"
 
-    def result(self, call: CaseCall) -> Result | None:
-        """Return the result of ``call``, None if the guest did not get that far."""
-        return self._results.get(call.id)
+    def result(self, call: CaseCall) -> Result:
+        """Wait for the end of the guest and return the result of ``call``.
 
-    def explain_missing(self, call: CaseCall) -> str:
-        """Say why ``call`` has no result: it died with the guest, or was not reached."""
+        Raises CaseFailed where the guest died in it or did not get that far; once, before that,
+        what kept the guest from starting.
+        """
+        self._over.wait()
         if death := self._deaths.get(call.id):
-            return death.explain(call)
-        if not self._deaths:
-            return "the agent did not report a result"
-        return f"not reached: {[*self._deaths.values()][-1].failure.explain(20)}"
+            raise CaseFailed(death.explain(call))
+        if result := self._results.get(call.id):
+            return result
+        if self._error is not None and not self._is_error_raised:
+            self._is_error_raised = True
+            raise self._error
+        raise CaseFailed(self._why_not_reached())
+
+    def _why_not_reached(self) -> str:
+        if self._error is not None:
+            return f"not reached: {type(self._error).__name__}: {self._error}"
+        if self._deaths:
+            return f"not reached: {[*self._deaths.values()][-1].failure.explain(20)}"
+        return "the agent did not report a result"
 
 
 _BOOTS = pytest.StashKey[dict[tuple[str, str], Boot]]()  # by guest and module
@@ -218,9 +222,7 @@ def _boot_of(item: CaseItem) -> Boot:
     """Return the boot that runs the item's case; the first call starts all guests."""
     if _BOOTS not in item.config.stash:
         item.config.stash[_BOOTS] = _start(item.session)
-    boot = item.config.stash[_BOOTS][item.guest.name, item.call.module]
-    boot.wait()
-    return boot
+    return item.config.stash[_BOOTS][item.guest.name, item.call.module]
 
 
 def _start(session: pytest.Session) -> dict[tuple[str, str], Boot]:

@@ -55,7 +55,8 @@ def test_archive_has_the_folders_of_the_files_in_it(tmp_path: Path) -> None:
     )
 
 
-def test_boots_compile_one_after_the_other(tmp_path: Path) -> None:
+def test_boots_compile_one_after_the_other(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))  # with a lock of its own
     now, most = 0, 0
 
     def compile_slowly(files: Files, folders: Sequence[Path]) -> None:

@@ -204,6 +204,16 @@ def test_what_failed_is_told_after_the_table(monkeypatch, tmp_path: Path, capsys
     assert "good" not in end
 
 
+def test_only_the_step_that_failed_is_told(tmp_path: Path) -> None:
+    ends = Step((sys.executable, "-c", "print('wanted a cup'); exit(3)"))
+    assert tier_result(tmp_path, ONCE, ends).excerpt == ["wanted a cup"]
+
+
+def test_what_fails_again_is_told(tmp_path: Path) -> None:
+    result = tier_result(tmp_path, "def test_bad():\n    assert False\n")
+    assert result.excerpt == ["FAILED tests/test_it.py::test_bad"]
+
+
 def test_an_excerpt_is_short() -> None:
     names = [f"FAILED t.py::{n}" for n in range(12)]
     assert run.excerpt(["=== FAILURES", *names]) == [*names[:10], "and 2 more"]
