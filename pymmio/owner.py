@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from types import TracebackType
 from typing import Self
 
 from pymmio.errors import PymmioError
 
-__all__ = ["Owner"]
+__all__ = ["Owner", "raise_first"]
 
 
 class Owner:
@@ -45,6 +45,14 @@ class Owner:
                 error.add_note(f"and then, while closing: {failure}")
                 for note in getattr(failure, "__notes__", ()):
                     error.add_note(note)
+
+
+def raise_first(errors: Sequence[Exception]) -> None:
+    """Raise the first of what went wrong while closing, with the others as its notes."""
+    if errors:
+        for other in errors[1:]:
+            errors[0].add_note(f"and then: {other}")
+        raise errors[0]
 
 
 def _failures(last: BaseException, before: BaseException | None) -> Iterator[BaseException]:

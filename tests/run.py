@@ -1,7 +1,7 @@
 """Run the tiers of tests and print the time of each: ``python -m tests.run [TIER ...]``.
 
 Tiers that fit into the machine run side by side; what each printed comes when it has ended, save
-what was installed for it, which is told at once.
+what was installed for it, which is told at once.  What failed is told again after the table.
 ``SIDE_BY_SIDE=0`` in the environment runs them one after the other, and shows all at once.
 Ends with 1 if a tier failed, or was skipped under CI=true.  A few tests that fail are run once
 more at the end, alone, and the tier says how many passed only then: the machines that this runs

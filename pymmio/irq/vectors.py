@@ -20,7 +20,7 @@ from pymmio.errors import (
 from pymmio.handle import IrqHandle, IrqKind
 from pymmio.irq.eventfd import EventFd
 from pymmio.irq.interrupt import Interrupt
-from pymmio.owner import Owner
+from pymmio.owner import Owner, raise_first
 
 __all__ = ["Interrupts", "VectorSet"]
 
@@ -132,7 +132,7 @@ class VectorSet:
             self._shut()
 
     def _shut(self) -> None:
-        if not self._enabled and not self._lingering and self._tap is None:
+        if not (self._enabled or self._lingering or self._tap or self._old_taps):
             return
         enabled, self._enabled = self._on(), []
         self._is_sparse = False
@@ -382,10 +382,7 @@ class Interrupts(Owner):
                     vectors._shut()
                 except Exception as error:  # the other kinds must still be switched off
                     errors.append(error)
-        if errors:
-            for other in errors[1:]:
-                errors[0].add_note(f"and then: {other}")
-            raise errors[0]
+        raise_first(errors)
 
     def _let_go(self) -> None:
         """Close the eventfds that could not be closed so far, now that the handle is closed."""

@@ -17,6 +17,7 @@ from pymmio.errors import Closed, ForkedObject
 from pymmio.handle import IrqKind
 from pymmio.irq.eventfd import EventFd
 from pymmio.irq.vectors import Interrupts
+from pymmio.owner import raise_first
 
 __all__ = ["EventWatcher", "Subscription"]
 
@@ -153,10 +154,7 @@ class EventWatcher:
             thread = self._end()
         if thread is not None:
             thread.join(JOIN_TIMEOUT_S)  # it only has to wake up
-        if errors:
-            for other in errors[1:]:
-                errors[0].add_note(f"and then: {other}")
-            raise errors[0]
+        raise_first(errors)
 
     def _end(self) -> threading.Thread | None:
         """Tell the thread to end; return it if it is to be waited for."""

@@ -101,8 +101,9 @@ class QtestIrq:
 
     def disable(self, kind: IrqKind) -> None:
         """Deliver nothing of this kind any more; no error where QEMU has ended."""
-        if self._enabled.pop(kind, None) is None:
+        if kind not in self._enabled:
             return
+        self._enabled[kind] = ()  # to be asked again where this fails
         try:
             if kind is IrqKind.MSIX:
                 self._disable_msix()
@@ -116,13 +117,14 @@ class QtestIrq:
                 self._relay.set_pin(-1)
             elif kind is IrqKind.MSI:
                 self._relay.set_targets(())
+        del self._enabled[kind]
 
     def unmask_intx(self) -> None:
         """Let the next INTx through, at once if the pin is asserted.
 
         Raises Unsupported while INTx is not enabled.
         """
-        if IrqKind.INTX not in self._enabled:
+        if not self._enabled.get(IrqKind.INTX):
             raise Unsupported(
                 f"{self._name}: INTx is not enabled, so there is nothing to unmask",
                 hint="Enable it first; it stays masked after each event only",
@@ -132,11 +134,11 @@ class QtestIrq:
 
     def restore(self) -> None:
         """After a reset: tell the device again what is enabled, as VFIO does."""
-        if IrqKind.MSIX in self._enabled:
+        if self._enabled.get(IrqKind.MSIX):
             self._write_table(len(self._messages))
-        if IrqKind.MSI in self._enabled:
-            self._write_msi(len(self._enabled[IrqKind.MSI]))
-        if IrqKind.INTX in self._enabled:
+        if vectors := self._enabled.get(IrqKind.MSI):
+            self._write_msi(len(vectors))
+        if self._enabled.get(IrqKind.INTX):
             self._relay.unmask()
 
     # --- INTx ----------------------------------------------------------------------------
@@ -200,14 +202,14 @@ class QtestIrq:
                 self._bell.leave(peer)
 
     def _disable_msix(self) -> None:
-        peers, count = self._peers, len(self._messages)
-        self._peers, self._messages = [], []
+        peers, self._peers = self._peers, []
         try:
             self._set_msix_control(0)
             with self._decoding():
-                for index in range(count):
+                for index in range(len(self._messages)):
                     self._write_entry(index, _ENTRY_CONTROL, _ENTRY_MASKED)
             self._channel.settle()
+            self._messages = []
         finally:
             for peer in peers:
                 self._bell.leave(peer)

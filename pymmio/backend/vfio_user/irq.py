@@ -158,13 +158,15 @@ class VfioUserIrq:
     def disable(self, kind: IrqKind) -> None:
         """Deliver no vector of this kind any more; a server that is gone delivers none."""
         with self._lock:
-            if self._enabled.pop(kind, None) is None:
+            if kind not in self._enabled:
                 return
+            self._enabled[kind] = ()  # to be asked again where this fails
             try:
                 self._switch_off(kind)
             except DeviceGone:
                 if not self._required.is_lost:
                     raise
+            del self._enabled[kind]
 
     def _switch_off(self, kind: IrqKind) -> None:
         self._show(kind, 0)

@@ -100,10 +100,23 @@ def test_a_tap_that_may_still_be_signalled_stays_open(rig: Rig) -> None:
         rig.watcher.close()
     assert list(rig.fake.enabled) == [IrqKind.REQ]  # the other one is off
     os.fstat(tap)
+    rig.irqs.close()  # asks again
+    assert rig.fake.enabled == {}
+    with pytest.raises(OSError, match="Bad file descriptor"):
+        os.fstat(tap)
+
+
+def test_a_tap_that_is_signalled_until_the_end_is_closed_then(rig: Rig) -> None:
+    rig.watcher.subscribe(IrqKind.REQ, lambda: None)
+    (tap,) = rig.fake.enabled[IrqKind.REQ]
+    for close in (rig.watcher.close, rig.irqs.close):
+        rig.fake.fail_next("disable", DmaError("injected"))
+        with pytest.raises(DmaError, match="injected"):
+            close()
+        os.fstat(tap)
     rig.irqs._let_go()  # as the device does when its handle is closed
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(tap)
-    rig.fake.disable(IrqKind.REQ)
 
 
 def test_after_the_watcher_the_vector_gets_its_events_from_the_backend(rig: Rig) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from pymmio.errors import Unsupported
+from pymmio.errors import DeviceTimeout, Unsupported
 from pymmio.handle import CONFIG_REGION, IrqKind
 from tests.unit.backend.qtest.conftest import Opener
 
@@ -172,3 +172,29 @@ def test_a_failure_leaves_the_kind_off(
     assert not fake.send_msix(0)
     fake.hear()
     assert not fake.peers
+
+
+@pytest.mark.parametrize("kind", [IrqKind.MSI, IrqKind.MSIX])
+def test_what_could_not_be_disabled_is_asked_again(
+    opened: Opener, events: list[int], monkeypatch: pytest.MonkeyPatch, kind: IrqKind
+) -> None:
+    handle, fake = opened()
+    send = fake.send_msix if kind is IrqKind.MSIX else fake.send_msi
+
+    def fail(*arguments: int) -> None:
+        raise DeviceTimeout("injected")
+
+    handle.irq.enable(kind, events[:2])
+    with monkeypatch.context() as patch:
+        patch.setattr(handle.irq, f"_set_{kind}_control", fail)
+        for _ in range(2):
+            with pytest.raises(DeviceTimeout, match="injected"):
+                handle.irq.disable(kind)
+    assert not comes(events[0], 0)
+    handle.irq.disable(kind)
+    handle.irq.restore()
+    assert not send(0)
+    handle.irq.enable(kind, events[:1])
+    assert not send(1)
+    assert send(0)
+    assert comes(events[0])

@@ -117,6 +117,21 @@ def test_a_failure_leaves_the_kind_off() -> None:
         assert device.irqs.msix.enabled == 0
 
 
+def test_what_could_not_be_disabled_is_asked_again() -> None:
+    with fake_server() as (server, uri), pymmio.open_device(uri) as device:
+        device.irqs.msix.enable(2)
+        server.answers[SET_IRQS] = lambda request: Reply(error=22)
+        for _ in range(2):
+            with pytest.raises(Unsupported, match="switching msix off"):
+                device.irqs.msix.disable()
+        del server.answers[SET_IRQS]
+        device.irqs.msix.disable()
+        device.irqs.msix.disable()
+        assert [one for one in sets(server) if one[0] == OFF] == [(OFF, 2, 0, 0, 0)] * 3
+        assert device.irqs.msix.enable(1)[0].try_take() == 0
+        assert sets(server)[-1] == (TRIGGER_FDS, 2, 0, 1, 1)
+
+
 @pytest.mark.parametrize(
     "reply",
     [

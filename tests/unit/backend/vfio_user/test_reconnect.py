@@ -23,6 +23,7 @@ from tests.unit.backend.vfio_user.fake_server import (
     MSIX_CONTROL,
     PAGE,
     REGION_INFO,
+    SET_IRQS,
     FakeServer,
     Reply,
     fake_server,
@@ -101,6 +102,22 @@ def test_everything_that_was_taken_before_is_valid_again(path: str) -> None:
         assert not second.maps
     second.close()
     assert len(os.listdir("/proc/self/fd")) == before
+
+
+def test_what_could_not_be_switched_off_is_off_with_the_next_server(path: str) -> None:
+    first = FakeServer(path)
+    with pymmio.open_device(f"vfio-user:{path}") as device:
+        device.irqs.msix.enable(2)
+        first.answers[SET_IRQS] = lambda request: Reply(error=22)
+        with pytest.raises(Unsupported):
+            device.irqs.msix.disable()
+        first.close()
+        wait_until_lost(device)
+        second = FakeServer(path)
+        device.reconnect(TIMEOUT_S)
+        assert not [request for request in second.requests if request.command == SET_IRQS]
+        assert not second.config[MSIX_CONTROL + 1] & 0x80
+    second.close()
 
 
 def test_it_waits_for_a_server_that_starts_late(path: str) -> None:
