@@ -167,7 +167,8 @@ class IrqHandle(Protocol):
     def disable(self, kind: IrqKind) -> None:
         """Deliver no vector of this kind any more; no error if none was enabled.
 
-        Where this fails, vectors may still be delivered until the handle is closed.
+        Where this fails, vectors may still be delivered until a later call succeeds or the
+        handle is closed.
         """
         ...
 
